@@ -1,0 +1,57 @@
+import CLinux
+import Glibc
+
+/// A directory of the BPF file system, where maps, programs and links outlive their makers.
+public struct PinDirectory: Sendable, Hashable {
+    /// Absolute, without a slash at the end: `/sys/fs/bpf/martlet`.
+    public let path: String
+
+    public init(_ path: String) { self.path = path }
+
+    /// The path of the entry `name`.
+    public func path(of name: String) -> String { "\(path)/\(name)" }
+
+    /// Whether there is an entry `name`.
+    public func contains(_ name: String) -> Bool { access(path(of: name), F_OK) == 0 }
+
+    /// The names of the entries, sorted; none if there is no such directory.
+    public func entries() -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    /// Makes the directory, readable by root alone; its parent must be a BPF file system.
+    public func create() throws(Failure) {
+        let parent = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        guard linux_is_bpf_file_system(parent) == 1 else {
+            throw Failure(
+                "pin in", path, because: "\(parent) is not a BPF file system",
+                cure: "mount -t bpf bpf /sys/fs/bpf")
+        }
+        guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
+            throw Failure("make directory", path, code: errno)
+        }
+    }
+
+    /// Removes the entry `name`; it is no error if there is none.
+    public func remove(_ name: String) throws(Failure) {
+        guard unlink(path(of: name)) == 0 || errno == ENOENT else {
+            throw Failure("remove pin", path(of: name), code: errno)
+        }
+    }
+
+    /// Removes the directory itself, which must be empty; it is no error if there is none.
+    public func removeDirectory() throws(Failure) {
+        guard rmdir(path) == 0 || errno == ENOENT else {
+            throw Failure("remove directory", path, code: errno)
+        }
+    }
+}

@@ -1,0 +1,100 @@
+import CLibBPF
+import Glibc
+
+/// A verified program in the kernel.
+public struct Program: ~Copyable, Sendable {
+    let descriptor: Descriptor
+    /// The C function that it was compiled from.
+    public let name: String
+
+    init(descriptor: consuming Descriptor, name: String) {
+        self.descriptor = descriptor
+        self.name = name
+    }
+
+    /// Opens the program that is pinned at `path`.
+    public init(pinnedAt path: String, name: String) throws(Failure) {
+        self.init(descriptor: try Descriptor(pinnedAt: path), name: name)
+    }
+
+    /// Gives the program a name in the BPF file system.
+    public borrowing func pin(at path: String) throws(Failure) { try descriptor.pin(at: path) }
+
+    /// The kernel's number for it, as `bpftool prog` and `ip link` show it.
+    public borrowing func id() throws(Failure) -> UInt32 {
+        try descriptor.information(initial: bpf_prog_info(), of: name).id
+    }
+
+    /// What a program made of a packet.
+    public struct Result: Sendable {
+        /// `XDP_PASS`, `XDP_TX` and their like.
+        public let action: UInt32
+        /// The packet as the program left it.
+        public let packet: [UInt8]
+        /// How long one run took, on average over the repetitions.
+        public let duration: Duration
+    }
+
+    /// Runs the program on `packet` without any network: `bpf(BPF_PROG_TEST_RUN)`.
+    ///
+    /// - Parameters:
+    ///   - packet: A whole frame; the kernel refuses less than an Ethernet header.
+    ///   - ingress: The index of the interface that it seems to come from; nil: the kernel's choice.
+    ///   - metadata: How many of the first bytes are metadata and not frame: they narrow the room
+    ///     before the frame.
+    public borrowing func run(
+        on packet: [UInt8], from ingress: UInt32? = nil, metadata: Int = 0,
+        repeating count: Int32 = 1
+    ) throws(Failure) -> Result {
+        // Room for the most an XDP program can prepend.
+        var output = [UInt8](repeating: 0, count: packet.count + 256)
+        var context = xdp_md()
+        context.data = UInt32(metadata)
+        context.data_end = UInt32(packet.count)
+        context.ingress_ifindex = ingress ?? 0
+        var options = bpf_test_run_opts()
+        options.sz = MemoryLayout<bpf_test_run_opts>.size
+        options.repeat = count
+        let result = packet.withUnsafeBytes { packet in
+            output.withUnsafeMutableBytes { output in
+                withUnsafePointer(to: &context) { context in
+                    options.data_in = packet.baseAddress
+                    options.data_size_in = UInt32(packet.count)
+                    options.data_out = output.baseAddress
+                    options.data_size_out = UInt32(output.count)
+                    if ingress != nil || metadata > 0 {
+                        options.ctx_in = UnsafeRawPointer(context)
+                        options.ctx_size_in = UInt32(MemoryLayout<xdp_md>.size)
+                    }
+                    return bpf_prog_test_run_opts(descriptor.number, &options)
+                }
+            }
+        }
+        try ask("run program", name) { result }
+        output.removeLast(output.count - Int(options.data_size_out))
+        return Result(
+            action: options.retval, packet: output, duration: .nanoseconds(Int64(options.duration)))
+    }
+
+    /// Attaches the program to the XDP hook of the interface: `bpf(BPF_LINK_CREATE)`.
+    ///
+    /// The attachment lasts as long as the link, or its pin, does.
+    public borrowing func attach(
+        toInterface index: UInt32, named interface: String, mode: XDPMode
+    ) throws(Failure) -> Link {
+        var options = bpf_link_create_opts()
+        options.sz = MemoryLayout<bpf_link_create_opts>.size
+        options.flags = mode.rawValue
+        let result = bpf_link_create(descriptor.number, Int32(index), BPF_XDP, &options)
+        let number = try ask("attach program", "\(name) to \(interface)") { result }
+        return Link(descriptor: Descriptor(owning: number), name: interface)
+    }
+}
+
+/// Where in the receive path an XDP program runs: `XDP_FLAGS_…_MODE`.
+public enum XDPMode: UInt32, Sendable {
+    /// In the stack, after the kernel has allocated its socket buffer.
+    case generic = 2
+    /// In the driver, before the kernel has seen the packet.
+    case native = 4
+}

@@ -1,0 +1,53 @@
+import CLibBPF
+import Glibc
+
+/// The place on an interface where an XDP program can be.
+public struct XDPHook: Sendable, Hashable {
+    /// The interface's name.
+    public let interface: String
+    /// The kernel's number for the interface.
+    public let index: UInt32
+
+    /// Looks the interface up by its name, in the calling thread's network namespace.
+    public init(on interface: String) throws(Failure) {
+        index = if_nametoindex(interface)
+        guard index > 0 else {
+            throw Failure(
+                "find interface", interface, code: errno,
+                cure: "this machine has: \(Self.interfaceNames().joined(separator: ", "))")
+        }
+        self.interface = interface
+    }
+
+    /// What is there.
+    public struct Occupant: Sendable, Hashable {
+        public let mode: XDPMode
+        /// The kernel's number of the program.
+        public let program: UInt32
+    }
+
+    /// The program on the hook, if there is one: `RTM_GETLINK`, `IFLA_XDP`.
+    public func occupant() throws(Failure) -> Occupant? {
+        var options = bpf_xdp_query_opts()
+        options.sz = MemoryLayout<bpf_xdp_query_opts>.size
+        let result = bpf_xdp_query(Int32(index), 0, &options)
+        try ask("ask for the XDP program of", interface) { result }
+        if options.drv_prog_id != 0 { return Occupant(mode: .native, program: options.drv_prog_id) }
+        if options.skb_prog_id != 0 {
+            return Occupant(mode: .generic, program: options.skb_prog_id)
+        }
+        return nil
+    }
+
+    private static func interfaceNames() -> [String] {
+        guard let list = if_nameindex() else { return [] }
+        defer { if_freenameindex(list) }
+        var names: [String] = []
+        var entry = list
+        while let name = entry.pointee.if_name {
+            names.append(String(cString: name))
+            entry += 1
+        }
+        return names
+    }
+}

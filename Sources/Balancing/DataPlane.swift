@@ -1,0 +1,124 @@
+public import Packets
+
+/// What forwards the packets: the kernel, by whatever means.
+///
+/// One owner at a time asks it to change; the ``Plan`` decides in which order.
+public protocol DataPlane: Sendable {
+    /// What it holds now, as a controller that has just started must know.
+    func contents() throws -> PlaneContents
+
+    /// Does one step of a plan, whole or not at all.
+    func apply(_ step: Step) throws
+
+    /// What it has counted since it was made.
+    func counters() throws -> PlaneCounters
+}
+
+/// The number by which a plane knows a service; never 0.
+public struct ServiceID: Hashable, Comparable, Sendable {
+    public let number: UInt32
+    public init(_ number: UInt32) { self.number = number }
+    public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+}
+
+/// The number by which a plane knows a backend of one service; never 0.
+public struct BackendID: Hashable, Comparable, Sendable {
+    public let number: UInt16
+    public init(_ number: UInt16) { self.number = number }
+    public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
+}
+
+/// Everything a plane holds: what was applied, told in its own numbers.
+public struct PlaneContents: Hashable, Sendable {
+    /// A service that packets can find, or that is being made or taken apart.
+    public struct Service: Hashable, Sendable {
+        public var id: ServiceID
+        /// For each slot its owner; nil: nobody can serve.
+        public var slots: [BackendID?]
+
+        public init(id: ServiceID, slots: [BackendID?]) {
+            self.id = id
+            self.slots = slots
+        }
+    }
+
+    /// A backend's record.
+    public struct Backend: Hashable, Sendable {
+        public var service: ServiceID
+        public var address: IPAddress
+        public var forwarding: Forwarding
+        /// Nil: not known; packets for it are dropped and counted as such.
+        public var nextHop: NextHop?
+
+        public init(
+            service: ServiceID, address: IPAddress, forwarding: Forwarding, nextHop: NextHop?
+        ) {
+            self.service = service
+            self.address = address
+            self.forwarding = forwarding
+            self.nextHop = nextHop
+        }
+    }
+
+    public var services: [ServiceKey: Service]
+    public var backends: [BackendID: Backend]
+    /// Slot tables that no service leads to: not yet, or not any more.
+    var unreachable: [ServiceID: [BackendID?]] = [:]
+
+    public init(services: [ServiceKey: Service] = [:], backends: [BackendID: Backend] = [:]) {
+        self.services = services
+        self.backends = backends
+    }
+}
+
+/// Packets and bytes; bytes are those of the frames as they were received.
+public struct Count: Hashable, Sendable, Codable {
+    public var packets: UInt64
+    public var bytes: UInt64
+
+    public init(packets: UInt64 = 0, bytes: UInt64 = 0) {
+        self.packets = packets
+        self.bytes = bytes
+    }
+
+    public static func += (left: inout Count, right: Count) {
+        left.packets += right.packets
+        left.bytes += right.bytes
+    }
+}
+
+/// What a plane has counted.
+public struct PlaneCounters: Hashable, Sendable {
+    /// What became of packets, in one way.
+    public struct Verdict: Hashable, Sendable, Codable {
+        /// `DROP_NO_BACKEND`: the first word says what the kernel was told to do.
+        public var name: String
+        /// The same in words.
+        public var text: String
+        public var count: Count
+
+        public init(name: String, text: String, count: Count) {
+            self.name = name
+            self.text = text
+            self.count = count
+        }
+    }
+
+    /// In the order of the data path; they sum to the packets received.
+    public var verdicts: [Verdict]
+    /// What arrived for a service.
+    public var services: [ServiceID: Count]
+    /// What was forwarded to a backend.
+    public var backends: [BackendID: Count]
+
+    public init(
+        verdicts: [Verdict], services: [ServiceID: Count], backends: [BackendID: Count]
+    ) {
+        self.verdicts = verdicts
+        self.services = services
+        self.backends = backends
+    }
+
+    /// The packets received: the sum over all verdicts.
+    public var received: Count { verdicts.reduce(into: Count()) { $0 += $1.count } }
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What Linux offers and Swift's Glibc module does not show. No logic beyond the call. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/neighbour.h>
+
+/* Puts the calling thread into a network namespace of its own. Returns 0 or -errno. */
+int linux_unshare_network(void);
+
+/* Sends one Ethernet frame out of the interface with that index. Returns 0 or -errno. */
+int linux_send_frame(unsigned int interface, const void *frame, size_t size);
+
+/* Whether the path is on a BPF file system: 1 or 0, or -errno. */
+int linux_is_bpf_file_system(const char *path);
+
+/*
+ * A word in memory that is shared with the kernel, read or written at once; what was written
+ * before a store is seen by who sees the store.
+ */
+static inline uint32_t linux_load32(const void *at)
+{
+	return __atomic_load_n((const uint32_t *)at, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t linux_load64(const void *at)
+{
+	return __atomic_load_n((const uint64_t *)at, __ATOMIC_ACQUIRE);
+}
+
+static inline void linux_store32(void *at, uint32_t value)
+{
+	__atomic_store_n((uint32_t *)at, value, __ATOMIC_RELEASE);
+}
+
+static inline void linux_store64(void *at, uint64_t value)
+{
+	__atomic_store_n((uint64_t *)at, value, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "CLinux.h"
+
+#include <errno.h>
+#include <linux/if_packet.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+int linux_unshare_network(void)
+{
+	return unshare(CLONE_NEWNET) == 0 ? 0 : -errno;
+}
+
+int linux_send_frame(unsigned int interface, const void *frame, size_t size)
+{
+	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)interface };
+	int result = 0;
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	if (sendto(fd, frame, size, 0, (struct sockaddr *)&to, sizeof(to)) < 0)
+		result = -errno;
+	close(fd);
+	return result;
+}
+
+int linux_is_bpf_file_system(const char *path)
+{
+	struct statfs status;
+
+	if (statfs(path, &status) < 0)
+		return -errno;
+	return status.f_type == BPF_FS_MAGIC;
+}

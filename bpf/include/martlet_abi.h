@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel's side and ours agree on: every key, value, verdict and limit that crosses the
+ * border. Included by every BPF program and, through the module CDatapath, by Swift: nothing in
+ * here has a second definition.
+ *
+ * Only <linux/types.h> may be included: other kernel headers redefine what libc has, and Swift
+ * sees both.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+/* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
+#define MARTLET_ABI 1
+
+enum martlet_limit {
+	/*
+	 * A slot word names a backend in 15 bits; 0 is nobody. The file may hold fewer (see the
+	 * limits of the configuration), so that a changed backend finds a free record.
+	 */
+	MARTLET_BACKEND_LIMIT = 1 << 15,
+	/* Services that can be served at once; 0 is no service. */
+	MARTLET_SERVICE_LIMIT = 1 << 12,
+	/* Slots of one service: 256 KiB, which stays in the second-level cache. */
+	MARTLET_SLOTS = 1 << 16,
+	/* Output interfaces; 0 is none. */
+	MARTLET_EGRESS_LIMIT = 1 << 8,
+	/* Addresses for which one host takes tunnelled packets. */
+	MARTLET_LOCAL_ADDRESS_LIMIT = 1 << 10,
+};
+
+/* An address of either family in network order; IPv4 is word 0, the others are zero. */
+struct martlet_address {
+	__be32 word[4];
+};
+
+/* Key of `services_v4`: what a client addressed. Straight from the packet, network byte order. */
+struct martlet_service_v4 {
+	__be32 address;
+	__be16 port;   /* 0: any port */
+	__u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
+	__u8 zero;     /* the map compares all 8 bytes */
+};
+
+/* Key of `services_v6`. A map of its own, so that an IPv4 key is 8 bytes and not 20. */
+struct martlet_service_v6 {
+	struct martlet_address address;
+	__be16 port;
+	__u8 protocol;
+	__u8 zero;
+};
+
+/* Value of both. */
+struct martlet_service {
+	__u32 id;	 /* index of `slot_tables` and of `service_counters`; never 0 */
+	__u32 slot_mask; /* number of slots - 1; the number is a power of two */
+};
+
+/*
+ * One slot of a service: which backend has the flows that hash to it.
+ * Written by one store, so that a packet never meets half a decision.
+ */
+enum martlet_slot_word {
+	MARTLET_SLOT_OWNER = 0x7fff,	      /* id of the backend; 0: nobody can serve */
+	MARTLET_SLOT_LOOK = 1 << 15,	      /* look in the flow table; not used yet */
+	MARTLET_SLOT_FORMER = 0x7fff << 16,   /* id of the former owner; not used yet */
+	MARTLET_SLOT_PIN = (int)(1u << 31),   /* record flows not found; not used yet */
+};
+
+/* Value of a slot table. The kernel rounds elements up to 8 bytes, so two words share one. */
+struct martlet_slot_pair {
+	__u32 word[2];
+};
+
+/* How packets reach a backend. */
+enum martlet_forwarding {
+	MARTLET_L2_DSR = 1,
+	MARTLET_IPIP = 2,
+};
+
+/*
+ * Where a packet for a backend goes next. Eight bytes, so that a changed neighbour is one store
+ * and no packet leaves on one interface with the MAC address meant for another.
+ */
+struct martlet_next_hop {
+	__u8 mac[6];
+	__u16 egress; /* index of `egresses`; 0: the next hop is not known */
+};
+
+/* Value of `backends`, indexed by the backend's id. One cache line. */
+struct martlet_backend {
+	struct martlet_next_hop next_hop;
+	__u32 service;	 /* id of the service that it belongs to; 0: the record is free */
+	__u8 forwarding; /* enum martlet_forwarding */
+	__u8 family;	 /* of both addresses: 4 or 6 */
+	__u16 zero;
+	struct martlet_address address; /* of the backend; the outer destination */
+	struct martlet_address source;	/* ours on the way there; the outer source */
+	__u8 unused[16];
+};
+
+/* Value of `egresses`: an interface that packets leave by. */
+struct martlet_egress {
+	__u32 interface; /* the kernel's index; 0: the record is free */
+	__u16 mtu;	 /* of IP packets, in bytes */
+	__u8 mac[6];	 /* the source of the frames */
+	__u32 zero;
+};
+
+/* Value of the only entry of `settings`. It outlives the program, and with it where flows go. */
+struct martlet_settings {
+	__u32 abi; /* MARTLET_ABI of who made the maps */
+	__u32 zero;
+	__u64 hash_key[2]; /* of SipHash-1-3: secret, or an attacker could aim at one backend */
+};
+
+/* What the slot is a hash of: the bytes of the flow as they are in the packet. */
+struct martlet_flow_v4 {
+	__be32 source;
+	__be32 destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+struct martlet_flow_v6 {
+	struct martlet_address source;
+	struct martlet_address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	__u8 protocol;
+	__u8 zero[3];
+};
+
+/* Value of the counters, one for each CPU. Bytes are those of the frame as it was received. */
+struct martlet_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/*
+ * What became of a packet: every packet gets exactly one verdict, so that these counters sum to
+ * the packets received. The name's first word says what the kernel is told to do with it.
+ */
+#define MARTLET_FORWARDS(verdict)                                                                  \
+	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address")                        \
+	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")
+
+#define MARTLET_PASSES(verdict)                                                                    \
+	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel")                          \
+	verdict(PASS_NOT_TCP_UDP, "neither TCP nor UDP: left to the kernel")                       \
+	verdict(PASS_FRAGMENT, "fragment of an IP packet: left to the kernel")                     \
+	verdict(PASS_NO_SERVICE, "no such service: left to the kernel")
+
+#define MARTLET_DROPS(verdict)                                                                     \
+	verdict(DROP_TRUNCATED, "header cut short")                                                \
+	verdict(DROP_MALFORMED, "header contradicts itself")                                       \
+	verdict(DROP_NO_BACKEND, "no backend of the service can serve")                            \
+	verdict(DROP_NO_NEXT_HOP, "next hop of the backend is not known")                          \
+	verdict(DROP_TOO_BIG, "too big for the output interface")                                  \
+	verdict(DROP_NO_ROOM, "no room in the buffer for the outer header")                        \
+	verdict(DROP_BROKEN_TABLE, "tables contradict each other: please report this")
+
+#define MARTLET_ENUMERATE(name, text) MARTLET_##name,
+
+enum martlet_verdict {
+	MARTLET_UNDECIDED, /* not a verdict: the packet goes on; its counter stays 0 */
+	MARTLET_FORWARDS(MARTLET_ENUMERATE)
+	MARTLET_PASSES(MARTLET_ENUMERATE)
+	MARTLET_DROPS(MARTLET_ENUMERATE)
+	MARTLET_VERDICT_COUNT,
+};
+
+/* Where in that order each kind begins. */
+#define MARTLET_ONE_MORE(name, text) +1
+
+enum martlet_verdict_kind {
+	MARTLET_FIRST_PASS = 1 MARTLET_FORWARDS(MARTLET_ONE_MORE),
+	MARTLET_FIRST_DROP = MARTLET_FIRST_PASS MARTLET_PASSES(MARTLET_ONE_MORE),
+};
+
+/* The same for the program at the other end of a tunnel. */
+#define MARTLET_DECAPSULATIONS(verdict)                                                            \
+	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel")                          \
+	verdict(DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
+	verdict(PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")                      \
+	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")                  \
+	verdict(PASS_TUNNEL_FRAGMENT, "fragment of a tunnel's packet: left to the kernel")
+
+#define MARTLET_DECAPSULATION_DROPS(verdict)                                                       \
+	verdict(DROP_TUNNEL_TRUNCATED, "header cut short")                                         \
+	verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                                \
+	verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
+
+enum martlet_decapsulation {
+	MARTLET_UNDECAPSULATED, /* not a verdict */
+	MARTLET_DECAPSULATIONS(MARTLET_ENUMERATE)
+	MARTLET_DECAPSULATION_DROPS(MARTLET_ENUMERATE)
+	MARTLET_DECAPSULATION_COUNT,
+	MARTLET_DECAPSULATION_FIRST_DROP = 1 MARTLET_DECAPSULATIONS(MARTLET_ONE_MORE),
+};
+
+/* Key of `local_addresses`: for whom this host takes packets out of tunnels. */
+struct martlet_local_address {
+	struct martlet_address address;
+	__u32 family; /* 4 or 6 */
+};
+
+_Static_assert(sizeof(struct martlet_address) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_service_v4) == 8, "no hole: the map hashes every byte");
+_Static_assert(sizeof(struct martlet_service_v6) == 20, "no hole: the map hashes every byte");
+_Static_assert(sizeof(struct martlet_service) == 8, "no hole");
+_Static_assert(sizeof(struct martlet_slot_pair) == 8, "what the kernel rounds an element to");
+_Static_assert(sizeof(struct martlet_next_hop) == 8, "replaced by one store");
+_Static_assert(sizeof(struct martlet_backend) == 64, "one cache line");
+_Static_assert(__builtin_offsetof(struct martlet_backend, next_hop) == 0, "aligned for its store");
+_Static_assert(__builtin_offsetof(struct martlet_backend, address) == 16, "no hole");
+_Static_assert(__builtin_offsetof(struct martlet_backend, source) == 32, "no hole");
+_Static_assert(sizeof(struct martlet_egress) == 16, "no hole");
+_Static_assert(__builtin_offsetof(struct martlet_egress, mac) == 6, "no hole");
+_Static_assert(sizeof(struct martlet_settings) == 24, "no hole");
+_Static_assert(sizeof(struct martlet_flow_v4) == 16, "two words of SipHash");
+_Static_assert(sizeof(struct martlet_flow_v6) == 40, "five words of SipHash");
+_Static_assert(sizeof(struct martlet_count) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_local_address) == 20, "no hole: the map hashes every byte");
+_Static_assert((MARTLET_SLOTS & (MARTLET_SLOTS - 1)) == 0, "a mask makes the index");
+_Static_assert(MARTLET_BACKEND_LIMIT - 1 == MARTLET_SLOT_OWNER, "every id fits a slot word");
+_Static_assert((MARTLET_SLOT_OWNER ^ MARTLET_SLOT_LOOK ^ MARTLET_SLOT_FORMER ^ MARTLET_SLOT_PIN) ==
+		       -1,
+	       "the four fields fill the word and do not overlap");
