@@ -11,29 +11,8 @@ let common: [SwiftSetting] = [
 /// `BPF` and `Netlink` hand memory to the kernel; everything else stays memory-safe.
 let safe = common + [.strictMemorySafety()]
 
-let hummingbird: Target.Dependency = .product(name: "Hummingbird", package: "hummingbird")
-let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
-let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let lifecycle: Target.Dependency = .product(
-    name: "ServiceLifecycle", package: "swift-service-lifecycle")
-let nio: [Target.Dependency] = [
-    .product(name: "NIOCore", package: "swift-nio"),
-    .product(name: "NIOPosix", package: "swift-nio"),
-]
-let nioHTTP: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
-
 let package = Package(
     name: "martlet",
-    products: [.executable(name: "martlet", targets: ["martlet"])],
-    dependencies: [
-        .package(
-            url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
-        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
-        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
-    ],
     targets: [
         // The kernel's side, and what Swift needs of C.
         .target(name: "CDatapath", path: "bpf", exclude: ["src"], publicHeadersPath: "include"),
@@ -49,39 +28,11 @@ let package = Package(
         // Pure.
         .target(name: "Packets", swiftSettings: safe),
         .target(name: "Balancing", dependencies: ["Packets"], swiftSettings: safe),
-        .target(
-            name: "Configuration",
-            dependencies: ["Balancing", "Packets", .product(name: "Yams", package: "Yams")],
-            swiftSettings: safe),
 
         // Edges of the product.
         .target(
             name: "XDPPlane", dependencies: ["BPF", "Balancing", "CDatapath", "Packets"],
             swiftSettings: safe, plugins: ["BPFCompile"]),
-        .target(name: "Exchange", dependencies: nio + [nioHTTP], swiftSettings: safe),
-        .target(
-            name: "HealthChecks", dependencies: ["Balancing", "Exchange", "Packets"] + nio,
-            swiftSettings: safe),
-        .target(
-            name: "Control",
-            dependencies: ["Balancing", "HealthChecks", "Netlink", "Packets", lifecycle, logging],
-            swiftSettings: safe),
-        .target(
-            name: "API", dependencies: ["Control", "Exchange", hummingbird, lifecycle, logging],
-            swiftSettings: safe),
-        .executableTarget(
-            name: "martlet",
-            dependencies: [
-                "API", "BPF", "Balancing", "Configuration", "Control", "Netlink", "Packets",
-                "XDPPlane", arguments, lifecycle, logging,
-            ],
-            swiftSettings: safe),
-
-        // Networks of namespaces for the tests and the demo; never part of what users deploy.
-        .target(name: "Lab", swiftSettings: common),
-        .executableTarget(
-            name: "martlet-lab", dependencies: ["Exchange", "Lab", arguments] + nio + [nioHTTP],
-            swiftSettings: common),
 
         .testTarget(name: "PacketsTests", dependencies: ["Packets"], swiftSettings: common),
         .testTarget(
@@ -92,22 +43,8 @@ let package = Package(
             name: "NetlinkTests", dependencies: ["CLinux", "Netlink", "Packets"],
             swiftSettings: common),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Balancing", "Configuration", "Packets"],
-            swiftSettings: common),
-        .testTarget(
-            name: "HealthChecksTests",
-            dependencies: ["Balancing", "Exchange", "HealthChecks", "Packets"] + nio + [nioHTTP],
-            swiftSettings: common),
-        .testTarget(
             name: "XDPPlaneTests",
             dependencies: ["BPF", "Balancing", "CDatapath", "Packets", "XDPPlane"],
-            swiftSettings: common),
-        .testTarget(
-            name: "ControlTests",
-            dependencies: ["API", "Balancing", "Control", "HealthChecks", "Netlink", "Packets"],
-            swiftSettings: common),
-        .testTarget(
-            name: "SystemTests", dependencies: ["API", "Lab", "martlet", "martlet-lab"],
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ],

@@ -1,0 +1,39 @@
+import Balancing
+import Testing
+
+struct HealthTests {
+    private static let good = ProbeResult(isSuccess: true, finding: "HTTP 200", latency: .zero)
+    private static let bad = ProbeResult(isSuccess: false, finding: "refused", latency: .zero)
+
+    /// Feeds `results` ("+" and "-") to a machine and returns its states, one after each.
+    private func states(from state: Health.State, _ results: String) -> [Health.State] {
+        var health = Health(state: state, because: "start")
+        return results.map {
+            _ = health.take($0 == "+" ? Self.good : Self.bad, rise: 2, fall: 3)
+            return health.state
+        }
+    }
+
+    @Test func `the first result of an unknown backend decides at once`() {
+        #expect(states(from: .unknown, "+") == [.up])
+        #expect(states(from: .unknown, "-") == [.down])
+    }
+
+    @Test func `it takes fall failures in a row to go down and rise successes to come up`() {
+        #expect(states(from: .up, "---++") == [.up, .up, .down, .down, .up])
+    }
+
+    @Test func `a result that agrees with the state begins the count anew`() {
+        #expect(states(from: .up, "--+--") == [.up, .up, .up, .up, .up])
+        #expect(states(from: .down, "+-+") == [.down, .down, .down])
+    }
+
+    @Test func `a transition says from where to where and why`() {
+        var health = Health(state: .up, because: "start")
+        #expect(health.take(Self.bad, rise: 1, fall: 2) == nil)
+        let transition = health.take(Self.bad, rise: 1, fall: 2)
+        #expect(transition?.from == .up)
+        #expect(transition?.to == .down)
+        #expect(transition?.cause == "refused")
+    }
+}
