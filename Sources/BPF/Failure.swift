@@ -51,7 +51,8 @@ extension Failure: CustomStringConvertible {
         let number = code == 0 ? "" : " (\(code))"
         let lines = ["cannot \(operation) \(subject): \(reason)\(number)"]
         return
-            (lines + [cure, log].compactMap { $0 }.flatMap { text in
+            (lines
+            + [cure, log].compactMap { $0 }.flatMap { text in
                 text.split(separator: "\n").map { "  \($0)" }
             }).joined(separator: "\n")
     }

@@ -124,7 +124,8 @@ private func maglev(_ members: [SlotTable.Member], count: Int, nobody: UInt16) -
 
     let quotas = quotas(of: order.map { Int(members[$0].weight) }, count: count)
     var walkers = zip(order, quotas).map {
-        Walker(member: $0, weight: Int(members[$0].weight), quota: $1, heaviest: heaviest,
+        Walker(
+            member: $0, weight: Int(members[$0].weight), quota: $1, heaviest: heaviest,
             seed: stableHash(members[$0].address.bytes))
     }
     var free = count

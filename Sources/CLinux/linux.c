@@ -15,6 +15,11 @@ int linux_unshare_network(void)
 	return unshare(CLONE_NEWNET) == 0 ? 0 : -errno;
 }
 
+int linux_enter_network(int descriptor)
+{
+	return setns(descriptor, CLONE_NEWNET) == 0 ? 0 : -errno;
+}
+
 int linux_send_frame(unsigned int interface, const void *frame, size_t size)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)interface };

@@ -37,10 +37,12 @@ private struct ListeningThread {
     func start() {
         var thread = pthread_t()
         let state = Unmanaged.passRetained(Box(self))
-        let result = pthread_create(&thread, nil, { raw in
-            if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().thread.listen() }
-            return nil
-        }, state.toOpaque())
+        let result = pthread_create(
+            &thread, nil,
+            { raw in
+                if let raw { Unmanaged<Box>.fromOpaque(raw).takeRetainedValue().thread.listen() }
+                return nil
+            }, state.toOpaque())
         guard result == 0 else {
             state.release()
             close(descriptor)

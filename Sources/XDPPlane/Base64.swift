@@ -5,7 +5,7 @@ func decodeBase64(_ text: StaticString) -> [UInt8] {
     var bits: UInt32 = 0
     var count = 0
     let symbols = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-    for unsafe symbol in unsafe symbols {
+    for unsafesymbol in unsafe symbols {
         let value: UInt8
         switch symbol {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = symbol - 65

@@ -15,14 +15,17 @@ struct Tables: ~Copyable, Sendable {
 
     /// The maps that were made with `object`.
     init(of object: borrowing Object) throws(Failure) {
-        let settings = try object.map(named: "settings", key: UInt32.self, value: martlet_settings.self)
+        let settings = try object.map(
+            named: "settings", key: UInt32.self, value: martlet_settings.self)
         let servicesV4 = try object.map(
             named: "services_v4", key: martlet_service_v4.self, value: martlet_service.self)
         let servicesV6 = try object.map(
             named: "services_v6", key: martlet_service_v6.self, value: martlet_service.self)
         let slotTables = try object.map(named: "slot_tables", key: UInt32.self, value: UInt32.self)
-        let backends = try object.map(named: "backends", key: UInt32.self, value: martlet_backend.self)
-        let egresses = try object.map(named: "egresses", key: UInt32.self, value: martlet_egress.self)
+        let backends = try object.map(
+            named: "backends", key: UInt32.self, value: martlet_backend.self)
+        let egresses = try object.map(
+            named: "egresses", key: UInt32.self, value: martlet_egress.self)
         let verdictCounters = try object.map(
             named: "verdict_counters", key: UInt32.self, value: martlet_count.self)
         let serviceCounters = try object.map(
@@ -47,7 +50,8 @@ struct Tables: ~Copyable, Sendable {
         guard abi == MARTLET_ABI else {
             throw Failure(
                 "take over the tables in", pins.path,
-                because: "they were made by another version (ABI \(abi), this one has \(MARTLET_ABI))",
+                because:
+                    "they were made by another version (ABI \(abi), this one has \(MARTLET_ABI))",
                 cure: "`martlet detach` removes them: packets for the VIPs then go to the kernel")
         }
         let servicesV4: Map<martlet_service_v4, martlet_service> = try pinned("services_v4", pins)

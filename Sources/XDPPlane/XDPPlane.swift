@@ -180,8 +180,9 @@ extension XDPPlane {
     }
 
     private func slots(of service: UInt32) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
-        guard let slots = try tables.slotTables.inner(
-            for: service, key: UInt32.self, value: martlet_slot_pair.self)
+        guard
+            let slots = try tables.slotTables.inner(
+                for: service, key: UInt32.self, value: martlet_slot_pair.self)
         else {
             throw Failure(
                 "find slot table of", "service \(service)", because: "there is none", cure: nil)
@@ -238,7 +239,8 @@ extension XDPPlane {
         record.address = martlet_address(backend.address)
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
-            record.next_hop = martlet_next_hop(nextHop.neighbour, egress: try number(of: nextHop.egress))
+            record.next_hop = martlet_next_hop(
+                nextHop.neighbour, egress: try number(of: nextHop.egress))
         }
         return record
     }
@@ -313,7 +315,8 @@ extension XDPPlane {
 /// Of a fresh start. The key is random: with a known one an attacker could aim at one backend.
 private func newSettings() -> martlet_settings {
     var random = SystemRandomNumberGenerator()
-    return martlet_settings(abi: UInt32(MARTLET_ABI), zero: 0, hash_key: (random.next(), random.next()))
+    return martlet_settings(
+        abi: UInt32(MARTLET_ABI), zero: 0, hash_key: (random.next(), random.next()))
 }
 
 /// The name and the meaning of a verdict, from the one list in martlet_abi.h.

@@ -6,7 +6,8 @@ struct PlanTests {
     private static let slots = 64
 
     private func target(
-        _ number: UInt32, port: UInt16, backends: [UInt32], serves: (UInt32) -> Bool = { _ in true },
+        _ number: UInt32, port: UInt16, backends: [UInt32],
+        serves: (UInt32) -> Bool = { _ in true },
         forwarding: Forwarding = .ipip
     ) -> Target {
         let members = backends.map {

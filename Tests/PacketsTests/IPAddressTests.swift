@@ -32,7 +32,8 @@ struct IPAddressTests {
 
     @Test func `a MAC address is read, written and refused`() {
         #expect(MACAddress("02:00:00:00:00:0A")?.description == "02:00:00:00:00:0a")
-        for text in ["", "02:00:00:00:00", "2:0:0:0:0:1", "02:00:00:00:00:0g", "02-00-00-00-00-01"] {
+        for text in ["", "02:00:00:00:00", "2:0:0:0:0:1", "02:00:00:00:00:0g", "02-00-00-00-00-01"]
+        {
             #expect(MACAddress(text) == nil, "\(text)")
         }
     }

@@ -4,13 +4,33 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <linux/genetlink.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/neighbour.h>
 
+/*
+ * From <linux/if.h>, <linux/if_arp.h> and <linux/socket.h>, which clash with what Glibc declares
+ * or which it leaves out.
+ */
+enum {
+	LINUX_SOL_NETLINK = 270,
+	LINUX_ARPHRD_ETHER = 1,
+	LINUX_IFF_UP = 1 << 0,
+	LINUX_IFF_LOOPBACK = 1 << 3,
+	LINUX_IFF_NOARP = 1 << 7,
+	LINUX_IFF_LOWER_UP = 1 << 16,
+};
+
 /* Puts the calling thread into a network namespace of its own. Returns 0 or -errno. */
 int linux_unshare_network(void);
+
+/*
+ * Puts the calling thread into the network namespace that the descriptor, opened at
+ * /proc/thread-self/ns/net or the like, stands for. Returns 0 or -errno.
+ */
+int linux_enter_network(int descriptor);
 
 /* Sends one Ethernet frame out of the interface with that index. Returns 0 or -errno. */
 int linux_send_frame(unsigned int interface, const void *frame, size_t size);

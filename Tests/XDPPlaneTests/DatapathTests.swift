@@ -1,0 +1,306 @@
+import BPF
+import Balancing
+import Glibc
+import Packets
+import Testing
+
+@testable import XDPPlane
+
+private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+
+/// A plane of the test's own: its maps have no pins, so nothing outlives it.
+struct TestPlane {
+    let plane: XDPPlane
+    private var contents = PlaneContents()
+    static let loopback: UInt32 = 1  // where a test run says that its packets come from
+
+    init() throws { plane = try XDPPlane(takingOver: PinDirectory("/sys/fs/bpf/martlet-no-such")) }
+
+    /// Has `service` balanced over backends that all serve.
+    mutating func add(
+        vip: String, port: UInt16?, transport: Transport = .tcp, forwarding: Forwarding,
+        backends: [String], serves: Bool = true, egress: UInt32? = TestPlane.loopback,
+        mtu: UInt32 = 1500
+    ) throws {
+        let nextHop = try egress.map { index throws -> (IPAddress) -> NextHop in
+            let egress = Egress(
+                index: index, name: "lo", address: MACAddress(0x02_0000_0000_AA), mtu: mtu)
+            let (v4, v6) = (try address("192.0.2.1"), try address("2001:db8::1"))
+            return { backend in
+                NextHop(
+                    egress: egress, neighbour: MACAddress(0x02_0000_0000_BB),
+                    source: backend.family == .v4 ? v4 : v6)
+            }
+        }
+        let addresses = try backends.map(address)
+        let members = addresses.map { SlotTable.Member(address: $0, weight: 1) }
+        let target = Target(
+            key: ServiceKey(vip: try address(vip), port: port, transport: transport),
+            forwarding: forwarding,
+            backends: addresses.map { Target.Backend(address: $0, nextHop: nextHop?($0)) },
+            slots: SlotTable(members: members, count: 1 << 16)
+                .falling(from: members, to: members.map { _ in serves }))
+        for step in try Plan(from: contents, to: [target], others: .kept).steps {
+            try plane.apply(step)
+            contents.apply(step)
+        }
+    }
+
+    var applied: PlaneContents { contents }
+
+    /// Runs the program; what its only verdict was called, and what it made of the packet.
+    func run(
+        _ packet: [UInt8], metadata: Int = 0
+    ) throws -> (verdict: String, result: Program.Result) {
+        let before = try plane.counters()
+        let result = try plane.program.run(on: packet, metadata: metadata)
+        let after = try plane.counters()
+        #expect(after.received.packets == before.received.packets + 1)
+        #expect(
+            after.received.bytes == before.received.bytes + UInt64(packet.count - metadata))
+        let counted = zip(before.verdicts, after.verdicts).filter { $0.count != $1.count }
+        #expect(counted.count == 1)
+        return (counted.first?.1.name ?? "none", result)
+    }
+}
+
+private enum Action {
+    static let drop: UInt32 = 1
+    static let pass: UInt32 = 2
+    static let transmit: UInt32 = 3
+    static let redirect: UInt32 = 4
+}
+
+/// The program runs in the real kernel, on packets built here.
+@Suite(.enabled(if: geteuid() == 0, "loading BPF programs needs root"), .serialized)
+struct DatapathTests {
+    static let families = [("192.0.2.100", "198.51.100.7"), ("2001:db8::100", "2001:db8:1::7")]
+
+    private func frame(_ family: (vip: String, client: String)) throws -> Frame {
+        var frame = Frame()
+        frame.destination = try address(family.vip)
+        frame.source = try address(family.client)
+        return frame
+    }
+
+    @Test(arguments: families)
+    func `l2-dsr rewrites the MAC addresses and nothing else`(
+        vip: String, client: String
+    ) throws {
+        var plane = try TestPlane()
+        let backend = vip.contains(":") ? "2001:db8::101" : "192.0.2.101"
+        try plane.add(vip: vip, port: 80, forwarding: .l2DSR, backends: [backend])
+        let packet = try frame((vip, client)).bytes
+        let (verdict, result) = try plane.run(packet)
+        #expect(verdict == "FORWARD_L2_DSR")
+        #expect(result.action == Action.transmit)
+        #expect(Array(result.packet.prefix(12)) == [2, 0, 0, 0, 0, 0xBB, 2, 0, 0, 0, 0, 0xAA])
+        #expect(result.packet.dropFirst(12) == packet.dropFirst(12))
+    }
+
+    @Test(arguments: families, ["192.0.2.101", "2001:db8::101"])
+    func `ipip puts the packet unchanged behind a right outer header, in all combinations`(
+        family: (vip: String, client: String), backend: String
+    ) throws {
+        var plane = try TestPlane()
+        try plane.add(vip: family.vip, port: 80, forwarding: .ipip, backends: [backend])
+        var inner = try frame(family)
+        inner.trafficClass = 0xB9  // DSCP EF and ECN CE, which the outer header copies
+        let (verdict, result) = try plane.run(inner.bytes + [0, 0, 0])  // three bytes of padding
+        #expect(verdict == "FORWARD_IPIP")
+        #expect(result.action == Action.transmit)
+
+        let outer = Array(result.packet.dropFirst(14))
+        let destination = try address(backend)
+        let isInnerV4 = inner.destination.family == .v4
+        if destination.family == .v4 {
+            #expect(Array(result.packet[12..<14]) == [0x08, 0x00])
+            #expect(internetChecksum(Array(outer.prefix(20))) == 0)
+            #expect(Array(outer[0..<2]) == [0x45, 0xB9])
+            #expect(Array(outer[2..<4]) == Frame.words(UInt16(20 + inner.packet.count)))
+            #expect(outer[6] == 0x40, "don't fragment")
+            #expect(outer[9] == (isInnerV4 ? 4 : 41))
+            #expect(Array(outer[12..<16]) == (try address("192.0.2.1")).bytes)
+            #expect(Array(outer[16..<20]) == destination.bytes)
+            #expect(Array(outer.dropFirst(20).prefix(inner.packet.count)) == inner.packet)
+        } else {
+            #expect(Array(result.packet[12..<14]) == [0x86, 0xDD])
+            #expect(Array(outer[0..<2]) == [0x6B, 0x90])
+            #expect(Array(outer[4..<6]) == Frame.words(UInt16(inner.packet.count)))
+            #expect(outer[6] == (isInnerV4 ? 4 : 41))
+            #expect(Array(outer[8..<24]) == (try address("2001:db8::1")).bytes)
+            #expect(Array(outer[24..<40]) == destination.bytes)
+            #expect(Array(outer.dropFirst(40).prefix(inner.packet.count)) == inner.packet)
+        }
+    }
+
+    @Test func `a packet for another interface is redirected`() throws {
+        var plane = try TestPlane()
+        try plane.add(
+            vip: "192.0.2.100", port: 80, forwarding: .l2DSR, backends: ["192.0.2.101"],
+            egress: 4000)
+        #expect(try plane.run(Frame().bytes).result.action == Action.redirect)
+    }
+
+    @Test func `the exact port comes first, then any port, for each protocol by itself`() throws {
+        var plane = try TestPlane()
+        try plane.add(vip: "192.0.2.100", port: 80, forwarding: .l2DSR, backends: ["192.0.2.101"])
+        try plane.add(vip: "192.0.2.100", port: nil, forwarding: .ipip, backends: ["192.0.2.102"])
+        var frame = Frame()
+        #expect(try plane.run(frame.bytes).verdict == "FORWARD_L2_DSR")
+        frame.destinationPort = 81
+        #expect(try plane.run(frame.bytes).verdict == "FORWARD_IPIP")
+        frame.transport = 17
+        #expect(try plane.run(frame.bytes).verdict == "PASS_NO_SERVICE")
+        try plane.add(
+            vip: "192.0.2.100", port: 81, transport: .udp, forwarding: .l2DSR,
+            backends: ["192.0.2.103"])
+        #expect(try plane.run(frame.bytes).verdict == "FORWARD_L2_DSR")
+    }
+
+    @Test func `every verdict is given to the packet that deserves it`() throws {
+        var plane = try TestPlane()
+        let add = {
+            (plane: inout TestPlane, port: UInt16, serves: Bool, hop: UInt32?, mtu: UInt32) in
+            try plane.add(
+                vip: "192.0.2.100", port: port, forwarding: .ipip, backends: ["192.0.2.101"],
+                serves: serves, egress: hop, mtu: mtu)
+        }
+        try add(&plane, 80, true, 1, 1500)
+        try add(&plane, 81, false, 1, 1500)
+        try add(&plane, 82, true, nil, 1500)
+        func to(_ port: UInt16) -> [UInt8] {
+            var frame = Frame()
+            frame.destinationPort = port
+            return frame.bytes
+        }
+        func changed(_ offset: Int, _ values: UInt8...) -> [UInt8] {
+            var bytes = to(80)
+            bytes.replaceSubrange(offset..<offset + values.count, with: values)
+            return bytes
+        }
+        var icmp = Frame()
+        icmp.transport = 1
+        var fragmentV6 = try frame((vip: "2001:db8::100", client: "2001:db8::7"))
+        fragmentV6.transport = 44
+        var large = Frame()
+        large.payload = Array(repeating: 0, count: 1500 - 20 - 20 - 20 + 1)
+        let largest = { () -> Frame in
+            var frame = large
+            frame.payload.removeLast()
+            return frame
+        }()
+        var options = Frame()
+        options.options = [1, 1, 1, 0]
+        let table: [(String, UInt32, [UInt8])] = [
+            ("FORWARD_IPIP", Action.transmit, to(80)),
+            ("FORWARD_IPIP", Action.transmit, options.bytes),
+            ("FORWARD_IPIP", Action.transmit, largest.bytes),
+            ("DROP_TOO_BIG", Action.drop, large.bytes),
+            ("PASS_NOT_IP", Action.pass, changed(12, 0x08, 0x06)),
+            ("PASS_NOT_TCP_UDP", Action.pass, icmp.bytes),
+            ("PASS_FRAGMENT", Action.pass, changed(20, 0x20, 0x00)),
+            ("PASS_FRAGMENT", Action.pass, changed(20, 0x00, 0x01)),
+            ("PASS_FRAGMENT", Action.pass, fragmentV6.bytes),
+            ("PASS_NO_SERVICE", Action.pass, to(8080)),
+            ("DROP_NO_BACKEND", Action.drop, to(81)),
+            ("DROP_NO_NEXT_HOP", Action.drop, to(82)),
+            ("DROP_MALFORMED", Action.drop, changed(14, 0x44)),
+            ("DROP_MALFORMED", Action.drop, changed(14, 0x55)),
+            ("DROP_MALFORMED", Action.drop, changed(16, 0, 19)),
+            ("DROP_MALFORMED", Action.drop, changed(46, 0x40)),
+            ("DROP_MALFORMED", Action.drop, changed(46, 0xF0)),
+            ("DROP_TRUNCATED", Action.drop, changed(16, 0x05, 0xDC)),
+            ("DROP_TRUNCATED", Action.drop, changed(16, 0, 39)),
+        ]
+        for (verdict, action, packet) in table {
+            let (found, result) = try plane.run(packet)
+            #expect(found == verdict)
+            #expect(result.action == action, "\(verdict)")
+        }
+    }
+
+    @Test func `a buffer without room in front of the frame is a verdict of its own`() throws {
+        var plane = try TestPlane()
+        try plane.add(vip: "192.0.2.100", port: 80, forwarding: .ipip, backends: ["2001:db8::101"])
+        let metadata = 252  // the most that a kernel since 6.8 takes; older ones refuse it
+        let packet = Array(repeating: 0, count: metadata) + Frame().bytes
+        do {
+            let (verdict, result) = try plane.run(packet, metadata: metadata)
+            #expect(["DROP_NO_ROOM", "FORWARD_IPIP"].contains(verdict))
+            #expect(result.action == (verdict == "DROP_NO_ROOM" ? Action.drop : Action.transmit))
+        } catch let error as Failure {
+            #expect(error.code == EINVAL, "older kernels take 32 bytes of metadata at most")
+        }
+    }
+
+    @Test func `tables that contradict each other drop the packet`() throws {
+        var plane = try TestPlane()
+        try plane.add(vip: "192.0.2.100", port: 80, forwarding: .ipip, backends: ["192.0.2.101"])
+        let backend = try #require(plane.applied.backends.keys.first)
+        try plane.plane.apply(.removeBackend(backend))
+        #expect(try plane.run(Frame().bytes).verdict == "DROP_BROKEN_TABLE")
+    }
+
+    @Test(arguments: families, [6, 17] as [UInt8])
+    func `a packet cut short at any byte of its headers is never forwarded`(
+        family: (vip: String, client: String), transport: UInt8
+    ) throws {
+        var plane = try TestPlane()
+        let proto: Transport = transport == 6 ? .tcp : .udp
+        try plane.add(
+            vip: family.vip, port: nil, transport: proto, forwarding: .ipip,
+            backends: ["192.0.2.101"])
+        var whole = try frame(family)
+        whole.transport = transport
+        whole.payload = []
+        for length in 14..<whole.bytes.count {
+            let (verdict, result) = try plane.run(Array(whole.bytes.prefix(length)))
+            #expect(verdict == "DROP_TRUNCATED", "\(length) bytes")
+            #expect(result.action == Action.drop)
+        }
+        #expect(try plane.run(whole.bytes).verdict == "FORWARD_IPIP")
+    }
+
+    @Test func `flows spread over the backends by their slots, and each keeps its backend`() throws
+    {
+        var plane = try TestPlane()
+        let names = (101...104).map { "192.0.2.\($0)" }
+        try plane.add(vip: "192.0.2.100", port: 80, forwarding: .ipip, backends: names)
+        var frame = Frame()
+        var seen: [[UInt8]: Int] = [:]
+        for port in UInt16(1000)..<2000 {
+            frame.sourcePort = port
+            let first = try plane.plane.program.run(on: frame.bytes).packet[30..<34]
+            let second = try plane.plane.program.run(on: frame.bytes).packet[30..<34]
+            #expect(first == second)
+            seen[Array(first), default: 0] += 2
+        }
+        #expect(seen.count == 4)
+        let counters = try plane.plane.counters()
+        for (id, backend) in plane.applied.backends {
+            // 1,000 flows over 4 backends: 500 packets each, give or take seven deviations.
+            let count = try #require(seen[backend.address.bytes])
+            #expect(abs(count - 500) < 200)
+            #expect(counters.backends[id]?.packets == UInt64(count))
+        }
+        #expect(counters.services.values.map(\.packets) == [2000])
+        #expect(counters.services.values.map(\.bytes) == [UInt64(2000 * frame.bytes.count)])
+    }
+
+    @Test func `what was applied is what the plane says it holds`() throws {
+        var plane = try TestPlane()
+        try plane.add(
+            vip: "192.0.2.100", port: 80, forwarding: .ipip,
+            backends: ["192.0.2.101", "2001:db8::101"])
+        try plane.add(
+            vip: "2001:db8::100", port: nil, transport: .udp, forwarding: .l2DSR,
+            backends: ["2001:db8::102"], egress: nil)
+        let contents = try plane.plane.contents()
+        #expect(contents == plane.applied)
+        for step in try Plan(from: contents, to: [], others: .removed).steps {
+            try plane.plane.apply(step)
+        }
+        #expect(try plane.plane.contents() == PlaneContents())
+    }
+}
