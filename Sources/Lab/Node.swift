@@ -84,6 +84,20 @@ public final class Node: Sendable {
         _ = await holder.end()
     }
 
+    /// Runs shell commands in the node's network but among the machine's processes and files,
+    /// where the path of another node's network can be opened.
+    func runOutside(_ script: String) async throws(Failure) {
+        let process = try ChildProcess(
+            ["nsenter", "--target", "\(identifier)", "--net", "--", "sh", "-ec", script])
+        process.closeInput()
+        let output = await process.finish()
+        guard output.succeeded else {
+            throw Failure(
+                "set up the network of node \(name)", because: "\(output.status)",
+                details: output.stderr + script)
+        }
+    }
+
     /// The command that runs the arguments after it inside.
     ///
     /// It forks, so that the program is born in the node's process namespace and dies with it.

@@ -61,10 +61,10 @@ extension Topology {
         to router: inout Host, gateway: String
     ) {
         var host = host
-        host.addresses += [
+        host.addresses = [
             .init("\(subnet.v4).\(number)/24", on: interface),
             .init("\(subnet.v6):\(number)/64", on: interface),
-        ]
+        ] + host.addresses
         host.routes += [
             .init(to: "0.0.0.0/0", via: "\(subnet.v4).254"),
             .init(to: "::/0", via: "\(subnet.v6):fe"),

@@ -4,8 +4,7 @@ func decodeBase64(_ text: StaticString) -> [UInt8] {
     bytes.reserveCapacity(text.utf8CodeUnitCount / 4 * 3)
     var bits: UInt32 = 0
     var count = 0
-    let symbols = unsafe UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)
-    for unsafesymbol in unsafe symbols {
+    for symbol in text.description.utf8 {
         let value: UInt8
         switch symbol {
         case UInt8(ascii: "A")...UInt8(ascii: "Z"): value = symbol - 65
