@@ -39,7 +39,7 @@ public struct Program: ~Copyable, Sendable {
     ///
     /// - Parameters:
     ///   - packet: A whole frame; the kernel refuses less than an Ethernet header.
-    ///   - ingress: The index of the interface that it seems to come from; nil: the kernel's choice.
+    ///   - ingress: The index of the interface that it seems to come from; nil: the loopback's.
     ///   - metadata: How many of the first bytes are metadata and not frame: they narrow the room
     ///     before the frame.
     public borrowing func run(

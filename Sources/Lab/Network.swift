@@ -1,5 +1,3 @@
-import Foundation
-
 /// A network of nodes that exists.
 public struct Network: Sendable {
     private let nodes: [String: Node]
@@ -11,15 +9,17 @@ public struct Network: Sendable {
     }
 
     /// Makes what `topology` describes: first the nodes, then the links, then what is on them.
-    fileprivate init(_ topology: Topology) async throws {
-        nodes = try await together(topology.hosts) { host in
+    fileprivate static func make(_ topology: Topology) async throws -> Network {
+        let nodes = try await together(topology.hosts) { host in
             (host.name, try await Node(host.name, settings: settings(of: host)))
         }
-        try await connect(topology.links)
+        let network = Network(nodes: nodes)
+        try await network.connect(topology.links)
         _ = try await together(topology.hosts) { host in
-            try await configure(host, ends: topology.ends(of: host.name))
+            try await network.configure(host, ends: topology.ends(of: host.name))
             return (host.name, ())
         }
+        return network
     }
 
     /// Ends all nodes.
@@ -67,7 +67,7 @@ public func withNetwork<Result>(
     _ topology: Topology, isolation: isolated (any Actor)? = #isolation,
     _ body: (Network) async throws -> Result
 ) async throws -> Result {
-    let network = try await Network(topology)
+    let network = try await Network.make(topology)
     do {
         let result = try await body(network)
         await network.end()

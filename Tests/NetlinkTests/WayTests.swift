@@ -25,7 +25,7 @@ struct WayTests {
     }
 
     private func neighbour(
-        _ address: IPAddress = backend, _ state: Neighbour.State, mac: MACAddress? = mac,
+        _ state: Neighbour.State, of address: IPAddress = backend, mac: MACAddress? = mac,
         on interface: UInt32 = 3
     ) -> Neighbour {
         Neighbour(interface: interface, address: address, mac: mac, state: state)
@@ -38,7 +38,7 @@ struct WayTests {
 
     @Test func `behind a router it is the router's MAC address that counts`() {
         #expect(
-            find(gateway: Self.router, neighbour: neighbour(Self.router, .known))
+            find(gateway: Self.router, neighbour: neighbour(.known, of: Self.router))
                 == .open(link(), Self.mac, source: Self.ours))
         #expect(
             find(gateway: Self.router, neighbour: neighbour(.known))
