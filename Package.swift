@@ -13,6 +13,11 @@ let safe = common + [.strictMemorySafety()]
 
 let package = Package(
     name: "martlet",
+    products: [.executable(name: "martlet", targets: ["martlet"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
     targets: [
         // The kernel's side, and what Swift needs of C.
         .target(name: "CDatapath", path: "bpf", exclude: ["src"], publicHeadersPath: "include"),
@@ -28,11 +33,23 @@ let package = Package(
         // Pure.
         .target(name: "Packets", swiftSettings: safe),
         .target(name: "Balancing", dependencies: ["Packets"], swiftSettings: safe),
+        .target(
+            name: "Configuration",
+            dependencies: ["Balancing", "Packets", .product(name: "Yams", package: "Yams")],
+            swiftSettings: safe),
 
         // Edges of the product.
         .target(
             name: "XDPPlane", dependencies: ["BPF", "Balancing", "CDatapath", "Packets"],
             swiftSettings: safe, plugins: ["BPFCompile"]),
+
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "BPF", "Balancing", "Configuration", "Netlink", "Packets", "XDPPlane",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: safe),
 
         .testTarget(name: "PacketsTests", dependencies: ["Packets"], swiftSettings: common),
         .testTarget(
@@ -41,6 +58,9 @@ let package = Package(
             name: "BPFTests", dependencies: ["BPF", "CLinux", "XDPPlane"], swiftSettings: common),
         .testTarget(
             name: "NetlinkTests", dependencies: ["CLinux", "Netlink", "Packets"],
+            swiftSettings: common),
+        .testTarget(
+            name: "ConfigurationTests", dependencies: ["Balancing", "Configuration", "Packets"],
             swiftSettings: common),
         .testTarget(
             name: "XDPPlaneTests",

@@ -1,0 +1,25 @@
+import ArgumentParser
+import Balancing
+import Configuration
+
+/// `martlet check FILE`
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Validate a configuration without touching the system.",
+        discussion: "All errors of the file are told at once. Exit status 2 if there are any.")
+
+    @Argument(help: "The configuration file.")
+    var file: String
+
+    func run() throws {
+        do throws(ConfigurationErrors) {
+            let state = try Configuration.read(file)
+            let backends = state.services.reduce(0) { $0 + $1.backends.count }
+            print(
+                "\(file): right: \(state.services.count) services, \(backends) backends, on "
+                    + state.interfaces.joined(separator: ", "))
+        } catch {
+            throw refused(error, status: 2)
+        }
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import BPF
+import Balancing
+import Netlink
+import Packets
+import XDPPlane
+
+/// `martlet decapsulate INTERFACE`
+struct Decapsulate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "On a backend: take packets out of IP tunnels addressed to this host.",
+        discussion: "It goes on after the command ends. Run it again after an address changed; "
+            + "with --stop it ends. `martlet counters --pins` shows what became of the packets.")
+
+    @Argument(help: "The interface on which the tunnelled packets arrive.")
+    var interface: String
+    @OptionGroup var mode: ModeOption
+    @Flag(help: "End it.")
+    var stop = false
+    @Option(help: "The directory of the BPF file system that holds the program.")
+    var pins = "/sys/fs/bpf/martlet-decapsulate"
+
+    func run() throws {
+        do {
+            let decapsulator = Decapsulator(pins: PinDirectory(pins))
+            if stop {
+                print(try decapsulator.stop() ? "stopped" : "nothing was running")
+                return
+            }
+            let hook = try XDPHook(on: interface)
+            let addresses = try RouteSocket().addresses()
+                .filter { $0.interface == hook.index }.map(\.address)
+            guard !addresses.isEmpty else {
+                throw BPF.Failure(
+                    "decapsulate on", interface, because: "it has no address", cure: nil)
+            }
+            try decapsulator.start(on: hook, for: addresses, mode: mode.mode)
+            print(
+                "takes tunnelled packets for \(addresses.map(\.description).joined(separator: ", "))"
+            )
+        } catch {
+            throw refused(error)
+        }
+    }
+}
