@@ -11,11 +11,21 @@ let common: [SwiftSetting] = [
 /// `BPF` and `Netlink` hand memory to the kernel; everything else stays memory-safe.
 let safe = common + [.strictMemorySafety()]
 
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+]
+
 let package = Package(
     name: "martlet",
     products: [.executable(name: "martlet", targets: ["martlet"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
@@ -43,11 +53,22 @@ let package = Package(
             name: "XDPPlane", dependencies: ["BPF", "Balancing", "CDatapath", "Packets"],
             swiftSettings: safe, plugins: ["BPFCompile"]),
 
+        .target(
+            name: "HealthChecks", dependencies: ["Balancing", "Packets"] + nio,
+            swiftSettings: safe),
+        .target(
+            name: "Control",
+            dependencies: ["Balancing", "HealthChecks", "Netlink", "Packets", logging],
+            swiftSettings: safe),
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "BPF", "Balancing", "Configuration", "Netlink", "Packets", "XDPPlane",
+                "BPF", "Balancing", "Configuration", "Control", "HealthChecks", "Netlink",
+                "Packets", "XDPPlane", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: safe),
 
@@ -65,6 +86,10 @@ let package = Package(
         .testTarget(
             name: "XDPPlaneTests",
             dependencies: ["BPF", "Balancing", "CDatapath", "Packets", "XDPPlane"],
+            swiftSettings: common),
+        .testTarget(
+            name: "HealthChecksTests",
+            dependencies: ["Balancing", "HealthChecks", "Packets"] + nio,
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ],

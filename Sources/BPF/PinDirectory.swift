@@ -54,4 +54,23 @@ public struct PinDirectory: Sendable, Hashable {
             throw Failure("remove directory", path, code: errno)
         }
     }
+
+    /// Makes the directory if it is missing, and keeps other controllers out of it: `flock(2)`.
+    public func lock() throws(Failure) -> PinLock {
+        try create()
+        let number = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard number >= 0 else { throw Failure("open", path, code: errno) }
+        let lock = PinLock(descriptor: Descriptor(owning: number))
+        guard flock(number, LOCK_EX | LOCK_NB) == 0 else {
+            throw Failure(
+                "take over the tables in", path, because: "another controller runs",
+                cure: "stop it, or give this one a directory of its own with --pins")
+        }
+        return lock
+    }
+}
+
+/// As long as it lives nobody else may change what the directory holds.
+public struct PinLock: ~Copyable, Sendable {
+    let descriptor: Descriptor
 }

@@ -74,11 +74,17 @@ public struct Attachments: Sendable {
 
     /// Ends every attachment and removes program and tables; says whether there was anything.
     public func removeAll() throws(Failure) -> Bool {
+        let wasThere = try removeEntries()
+        try pins.removeDirectory()
+        return wasThere
+    }
+
+    /// The same, but leaves the directory: whoever starts holds its lock.
+    func removeEntries() throws(Failure) -> Bool {
         let entries = pins.entries()
         // Links first: no packet meets a program whose tables are going.
         for name in entries where name.hasPrefix(linkPrefix) { try pins.remove(name) }
         for name in entries where !name.hasPrefix(linkPrefix) { try pins.remove(name) }
-        try pins.removeDirectory()
         return !entries.isEmpty
     }
 

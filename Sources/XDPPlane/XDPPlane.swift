@@ -67,14 +67,14 @@ public final class XDPPlane: DataPlane {
         let areNew = !Tables.arePinned(in: pins)
         if areNew {
             // Pins without settings are those of a start that was killed half-way.
-            _ = try attachments.removeAll()
+            _ = try attachments.removeEntries()
             try pins.create()
         }
         do {
             if areNew { try tables.pin(in: pins) }
             try attachments.set(program, on: hooks, mode: mode)
         } catch {
-            if areNew { _ = try attachments.removeAll() }
+            if areNew { _ = try attachments.removeEntries() }
             throw error
         }
     }

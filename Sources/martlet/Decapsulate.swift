@@ -35,9 +35,8 @@ struct Decapsulate: ParsableCommand {
                     "decapsulate on", interface, because: "it has no address", cure: nil)
             }
             try decapsulator.start(on: hook, for: addresses, mode: mode.mode)
-            print(
-                "takes tunnelled packets for \(addresses.map(\.description).joined(separator: ", "))"
-            )
+            let list = addresses.map(\.description).joined(separator: ", ")
+            print("takes tunnelled packets for \(list)")
         } catch {
             throw refused(error)
         }

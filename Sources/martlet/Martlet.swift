@@ -4,13 +4,15 @@ import Balancing
 
 /// The command line: parses, prints, decides nothing.
 @main
-struct Martlet: ParsableCommand {
+struct Martlet: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet",
         abstract: "A layer-4 load balancer in the network driver.",
         discussion: "Exit status: 0 done, 1 refused by the system, 2 refused configuration, "
             + "64 wrong usage.",
-        subcommands: [Check.self, Counters.self, Attach.self, Detach.self, Decapsulate.self])
+        subcommands: [
+            Run.self, Check.self, Counters.self, Attach.self, Detach.self, Decapsulate.self,
+        ])
 }
 
 /// Where the pins of a command are.

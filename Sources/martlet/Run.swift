@@ -1,0 +1,91 @@
+import ArgumentParser
+import BPF
+import Balancing
+import Configuration
+import Control
+import HealthChecks
+import Logging
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+import XDPPlane
+
+/// `martlet run --config FILE`
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Balance the services of a configuration.",
+        discussion: "Program and tables outlive the command: when it stops or is killed, "
+            + "everything is still forwarded, and the next one takes over. `martlet detach` "
+            + "ends the forwarding.")
+
+    @Option(help: "The configuration file.")
+    var config: String
+    @OptionGroup var pins: PinOptions
+
+    func run() async throws {
+        let desired: DesiredState
+        do { desired = try Configuration.read(config) } catch { throw refused(error, status: 2) }
+        do {
+            let pins = pins.directory
+            let lock = try pins.lock()
+            var logger = Logger(label: "martlet")
+            logger.logLevel = .info
+            let plane = try XDPPlane(takingOver: pins)
+            let controller = try Controller(desired, on: plane, logger: logger)
+            try await controller.start()
+            try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
+            for attachment in try Attachments(pins: pins).present() {
+                logger.info("program \(attachment.program) runs on \(attachment.interface)")
+            }
+            try await serve(controller, logger)
+            _ = consume lock
+        } catch {
+            throw refused(error)
+        }
+    }
+
+    private func serve(_ controller: Controller<XDPPlane>, _ logger: Logger) async throws {
+        let group = ServiceGroup(
+            services: [
+                HealthService(controller: controller, logger: logger),
+                NextHopService(
+                    controller: controller, watcher: try NextHopWatcher(controller.addresses)),
+            ],
+            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        try await group.run()
+        logger.notice("stopped; what was forwarded still is")
+    }
+}
+
+/// Probes the backends and tells the controller.
+private struct HealthService: ServiceLifecycle.Service {
+    let controller: Controller<XDPPlane>
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            await watch(controller.probeTargets) { target in
+                await probe(
+                    target.check, of: target.address, on: MultiThreadedEventLoopGroup.singleton)
+            } report: { target, result in
+                do { try await controller.take(result, of: target) } catch {
+                    logger.error("\(error)")
+                }
+            }
+            // Without anything to probe there is still something to wait for.
+            while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
+        }
+    }
+}
+
+/// Follows the next hops and tells the controller.
+private struct NextHopService: ServiceLifecycle.Service {
+    let controller: Controller<XDPPlane>
+    let watcher: NextHopWatcher
+
+    func run() async throws {
+        try await cancelWhenGracefulShutdown {
+            try await watcher.run { try await controller.take($0) }
+        }
+    }
+}

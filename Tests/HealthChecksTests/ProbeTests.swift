@@ -1,0 +1,68 @@
+import Balancing
+import HealthChecks
+import NIOCore
+import NIOPosix
+import Packets
+import Testing
+
+/// Real connections to servers of the test's own on the loopback.
+struct ProbeTests {
+    private static let group = MultiThreadedEventLoopGroup.singleton
+
+    /// A server that sends `answer` to whoever connects and then closes, or stays silent.
+    private func server(answering answer: String?) async throws -> any Channel {
+        try await ServerBootstrap(group: Self.group)
+            .childChannelInitializer { channel in
+                guard let answer else { return channel.eventLoop.makeSucceededVoidFuture() }
+                let written = channel.writeAndFlush(ByteBuffer(string: answer))
+                return written.always { _ in channel.close(mode: .output, promise: nil) }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+    }
+
+    private func result(
+        _ kind: HealthCheck.Probe, answering answer: String?, timeout: Duration = .seconds(5)
+    ) async throws -> ProbeResult {
+        let server = try await server(answering: answer)
+        let port = try #require(server.localAddress?.port)
+        let check = HealthCheck(
+            probe: kind, port: UInt16(port), interval: .seconds(10), timeout: timeout)
+        let result = await probe(
+            check, of: .v4(IPv4Address(0x7F00_0001)), on: Self.group)
+        try await server.close()
+        return result
+    }
+
+    @Test(arguments: [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", true, "HTTP 200"),
+        ("HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n", true, "HTTP 299"),
+        ("HTTP/1.1 300 Many\r\nContent-Length: 0\r\n\r\n", false, "HTTP 300, expected 200-299"),
+        ("HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n", false, "HTTP 503, expected 200-299"),
+        ("SSH-2.0-OpenSSH\r\n", false, "answer is not HTTP"),
+        ("", false, "closed without an answer"),
+    ])
+    func `an answer over HTTP is told in words`(
+        answer: String, isSuccess: Bool, finding: String
+    ) async throws {
+        let found = try await result(.http(path: "/", host: nil), answering: answer)
+        #expect(found.isSuccess == isSuccess)
+        #expect(found.finding == finding)
+    }
+
+    @Test func `a server that never answers is up for tcp and not for http`() async throws {
+        let tcp = try await result(.tcp, answering: nil)
+        #expect(tcp.isSuccess && tcp.finding == "connection accepted")
+        let http = try await result(
+            .http(path: "/", host: nil), answering: nil, timeout: .milliseconds(50))
+        #expect(!http.isSuccess && http.finding == "no answer in 50 ms")
+    }
+
+    @Test func `a port where nobody listens refuses the connection`() async throws {
+        let server = try await server(answering: nil)
+        let port = try #require(server.localAddress?.port)
+        try await server.close()
+        let check = HealthCheck(probe: .tcp, port: UInt16(port))
+        let result = await probe(check, of: .v4(IPv4Address(0x7F00_0001)), on: Self.group)
+        #expect(!result.isSuccess && result.finding == "connection refused")
+    }
+}
