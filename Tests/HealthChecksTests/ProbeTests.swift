@@ -9,13 +9,14 @@ import Testing
 struct ProbeTests {
     private static let group = MultiThreadedEventLoopGroup.singleton
 
-    /// A server that sends `answer` to whoever connects and then closes, or stays silent.
+    /// A server that answers any request with `answer` and closes, or never answers.
     private func server(answering answer: String?) async throws -> any Channel {
         try await ServerBootstrap(group: Self.group)
             .childChannelInitializer { channel in
-                guard let answer else { return channel.eventLoop.makeSucceededVoidFuture() }
-                let written = channel.writeAndFlush(ByteBuffer(string: answer))
-                return written.always { _ in channel.close(mode: .output, promise: nil) }
+                channel.eventLoop.makeCompletedFuture {
+                    guard let answer else { return }
+                    try channel.pipeline.syncOperations.addHandler(Answerer(answer: answer))
+                }
             }
             .bind(host: "127.0.0.1", port: 0).get()
     }
@@ -64,5 +65,21 @@ struct ProbeTests {
         let check = HealthCheck(probe: .tcp, port: UInt16(port))
         let result = await probe(check, of: .v4(IPv4Address(0x7F00_0001)), on: Self.group)
         #expect(!result.isSuccess && result.finding == "connection refused")
+    }
+}
+
+/// Sends its answer to the first thing it reads, then closes.
+private final class Answerer: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let answer: String
+
+    init(answer: String) { self.answer = answer }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let channel = context.channel
+        channel.writeAndFlush(ByteBuffer(string: answer)).whenComplete { _ in
+            channel.close(promise: nil)
+        }
     }
 }
