@@ -59,11 +59,13 @@ struct ProbeTests {
     }
 
     @Test func `a port where nobody listens refuses the connection`() async throws {
+        // The server holds the port on 127.0.0.1, so that no other test gets it for 127.0.0.2:
+        // a port that was just given back may be someone else's at once.
         let server = try await server(answering: nil)
         let port = try #require(server.localAddress?.port)
-        try await server.close()
         let check = HealthCheck(probe: .tcp, port: UInt16(port))
-        let result = await probe(check, of: .v4(IPv4Address(0x7F00_0001)), on: Self.group)
+        let result = await probe(check, of: .v4(IPv4Address(0x7F00_0002)), on: Self.group)
+        try await server.close()
         #expect(!result.isSuccess && result.finding == "connection refused")
     }
 }
