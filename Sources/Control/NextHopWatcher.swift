@@ -20,35 +20,38 @@ public struct NextHopWatcher: Sendable {
     public func run(
         report: @Sendable ([IPAddress: Reachability]) async throws -> Void
     ) async throws {
-        let socket = try RouteSocket()
-        try await report(try look(socket))
+        var socket = try RouteSocket()
+        try await report(try look(&socket))
         for await _ in monitor.changes {
             if Task.isCancelled { return }
-            try await report(try look(socket))
+            try await report(try look(&socket))
         }
     }
 
-    private func look(_ socket: borrowing RouteSocket) throws -> [IPAddress: Reachability] {
+    private func look(_ socket: inout RouteSocket) throws -> [IPAddress: Reachability] {
         let links = try socket.links()
         let neighbours = try socket.neighbours()
+        let ours = try socket.addresses()
         var found: [IPAddress: Reachability] = [:]
         for address in addresses {
             let route = try socket.route(to: address)
-            switch way(to: address, route: route, links: links, neighbours: neighbours) {
-            case .open(let link, let mac, let source):
-                guard let own = link.address else { continue }
+            let way = way(
+                to: address, route: route, links: links, neighbours: neighbours, addresses: ours)
+            switch way {
+            case .open(let hop):
                 let egress = Egress(
-                    index: link.index, name: link.name, address: own, mtu: link.mtu)
+                    index: hop.link.index, name: hop.link.name, address: hop.linkAddress,
+                    mtu: hop.link.mtu)
                 found[address] = .reachable(
-                    NextHop(egress: egress, neighbour: mac, source: source))
-            case .unresolved(let neighbour, let link):
+                    NextHop(egress: egress, neighbour: hop.neighbour, source: hop.source))
+            case .waiting(let neighbour, let link):
                 try socket.resolve(neighbour, on: link.index)
+            case .silent(let neighbour, let link):
+                found[address] = .unreachable("\(neighbour) does not answer on \(link.name)")
+                // It may do so now.
+                try? socket.resolve(neighbour, on: link.index)
             case .closed(let reason):
                 found[address] = .unreachable(reason)
-                // A neighbour that did not answer may do so now.
-                if let route, route.kind == .unicast {
-                    try? socket.resolve(route.gateway ?? address, on: route.interface)
-                }
             }
         }
         return found

@@ -4,103 +4,110 @@ public import Packets
 
 /// Questions to the kernel about links, addresses, routes and neighbours: rtnetlink(7).
 ///
-/// It asks in the network namespace of the thread that made it.
+/// It asks in the network namespace of the thread that made it, whichever thread uses it later.
+/// One request at a time, which is why asking is mutating: an actor owns it, or a function does.
 public struct RouteSocket: ~Copyable, Sendable {
-    private let socket: NetlinkSocket
+    private var socket: RequestSocket
 
-    public init() throws(Failure) { socket = try NetlinkSocket(family: NETLINK_ROUTE) }
+    /// Opens a socket: `socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)`.
+    public init() throws(Failure) { socket = try RequestSocket(family: NETLINK_ROUTE) }
 
     /// Every interface: `RTM_GETLINK`.
-    public borrowing func links() throws(Failure) -> [LinkState] {
-        let request = Request(
-            type: Int(RTM_GETLINK), flags: dump, sequence: 1, fixed: ifinfomsg())
-        return try answers(to: request, for: "list links").compactMap(LinkState.init)
+    public mutating func links() throws(Failure) -> [LinkState] {
+        var request = Request(type: Int(RTM_GETLINK), isDump: true, fixed: ifinfomsg())
+        request.append(Int(IFLA_EXT_MASK), integer: UInt32(RTEXT_FILTER_SKIP_STATS))
+        return try socket.answers(to: request, "list", "links", read: LinkState.init)
+    }
+
+    /// The interface with that name: `RTM_GETLINK`.
+    public mutating func link(named name: String) throws(Failure) -> LinkState {
+        let cure = "`ip link` lists the interfaces that there are"
+        let missing = Failure("find interface", name, code: ENODEV, cure: cure)
+        // The kernel would refuse an impossible name in other words.
+        guard 1..<Int(IFNAMSIZ) ~= name.utf8.count else { throw missing }
+        var request = Request(type: Int(RTM_GETLINK), fixed: ifinfomsg())
+        request.append(Int(IFLA_IFNAME), text: name)
+        request.append(Int(IFLA_EXT_MASK), integer: UInt32(RTEXT_FILTER_SKIP_STATS))
+        do throws(Failure) {
+            let links = try socket.answers(
+                to: request, "find interface", name, read: LinkState.init)
+            guard let link = links.first else { throw missing }
+            return link
+        } catch {
+            throw error.code == ENODEV ? missing : error
+        }
     }
 
     /// Every address of every interface: `RTM_GETADDR`.
-    public borrowing func addresses() throws(Failure) -> [InterfaceAddress] {
-        let request = Request(
-            type: Int(RTM_GETADDR), flags: dump, sequence: 1, fixed: ifaddrmsg())
-        return try answers(to: request, for: "list addresses").compactMap(InterfaceAddress.init)
+    public mutating func addresses() throws(Failure) -> [InterfaceAddress] {
+        let request = Request(type: Int(RTM_GETADDR), isDump: true, fixed: ifaddrmsg())
+        return try socket.answers(to: request, "list", "addresses", read: InterfaceAddress.init)
     }
 
     /// Every neighbour that the kernel knows or looks for: `RTM_GETNEIGH`.
-    public borrowing func neighbours() throws(Failure) -> [Neighbour] {
-        let request = Request(type: Int(RTM_GETNEIGH), flags: dump, sequence: 1, fixed: ndmsg())
-        return try answers(to: request, for: "list neighbours").compactMap(Neighbour.init)
+    public mutating func neighbours() throws(Failure) -> [Neighbour] {
+        let request = Request(type: Int(RTM_GETNEIGH), isDump: true, fixed: ndmsg())
+        return try socket.answers(to: request, "list", "neighbours", read: Neighbour.init)
     }
 
-    /// The way the kernel would send to `destination`: `RTM_GETROUTE`; nil: it knows none.
-    public borrowing func route(to destination: IPAddress) throws(Failure) -> Route? {
-        var fixed = rtmsg()
-        fixed.rtm_family = familyNumber(destination)
-        fixed.rtm_dst_len = UInt8(destination.bytes.count * 8)
-        var request = Request(
-            type: Int(RTM_GETROUTE), flags: Int(NLM_F_REQUEST), sequence: 1, fixed: fixed)
-        request.append(attribute: Int(RTA_DST.rawValue), destination.bytes)
+    /// What the kernel knows of one neighbour: `RTM_GETNEIGH`; nil: nothing.
+    public mutating func neighbour(
+        _ address: IPAddress, on interface: UInt32
+    ) throws(Failure) -> Neighbour? {
+        var request = Request(type: Int(RTM_GETNEIGH), fixed: fixed(address, interface))
+        request.append(Int(NDA_DST), bytes: address.bytes)
         do throws(Failure) {
-            return try answers(to: request, for: "find the route to \(destination)")
-                .compactMap(Route.init).first
+            return try socket.answers(
+                to: request, "find neighbour", "\(address)", read: Neighbour.init
+            ).first
         } catch {
-            guard noRoute.contains(error.code) else { throw error }
+            guard error.code == ENOENT else { throw error }
             return nil
         }
     }
 
-    /// Asks the kernel to find out, or to make sure of, the MAC address of `address`.
+    /// What the kernel does with a packet for `destination`: `RTM_GETROUTE`.
     ///
-    /// `RTM_NEWNEIGH` with `NTF_USE`: as if a packet had been sent to it. An entry that is known
-    /// stays usable meanwhile, a permanent one is not touched.
-    public borrowing func resolve(_ address: IPAddress, on interface: UInt32) throws(Failure) {
+    /// That there is no route is an answer, not a failure.
+    public mutating func route(to destination: IPAddress) throws(Failure) -> Route {
+        var fixed = rtmsg()
+        fixed.rtm_family = familyNumber(destination)
+        fixed.rtm_dst_len = UInt8(destination.bytes.count * 8)
+        var request = Request(type: Int(RTM_GETROUTE), fixed: fixed)
+        request.append(Int(RTA_DST.rawValue), bytes: destination.bytes)
+        do throws(Failure) {
+            return try socket.answers(
+                to: request, "find the route to", "\(destination)", read: Route.init
+            ).first ?? .unusable(.missing)
+        } catch {
+            guard let route = Route(refusal: error) else { throw error }
+            return route
+        }
+    }
+
+    /// Has the kernel find out, or make sure of, the MAC address of `address`.
+    ///
+    /// As if a packet were sent to it (`RTM_NEWNEIGH` with `NTF_USE`): one that is unknown or
+    /// did not answer is asked for now, a stale one within seconds and usable meanwhile, one that
+    /// answered lately is left alone. The answer shows in ``neighbours()`` some time later.
+    public mutating func resolve(_ address: IPAddress, on interface: UInt32) throws(Failure) {
+        // NTF_USE takes its permanence from an entry that the administrator set, and with it the
+        // MAC address that he chose.
+        if let known = try neighbour(address, on: interface), known.state.isFixed { return }
+        var fixed = fixed(address, interface)
+        fixed.ndm_flags = UInt8(NTF_USE)
+        var request = Request(type: Int(RTM_NEWNEIGH), flags: NLM_F_CREATE, fixed: fixed)
+        request.append(Int(NDA_DST), bytes: address.bytes)
+        _ = try socket.answers(to: request, "resolve", "\(address)", read: Neighbour.init)
+    }
+
+    private func fixed(_ address: IPAddress, _ interface: UInt32) -> ndmsg {
         var fixed = ndmsg()
         fixed.ndm_family = familyNumber(address)
         fixed.ndm_ifindex = Int32(bitPattern: interface)
-        fixed.ndm_flags = UInt8(NTF_USE)
-        let flags = Int(NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE)
-        var request = Request(type: Int(RTM_NEWNEIGH), flags: flags, sequence: 1, fixed: fixed)
-        request.append(attribute: Int(NDA_DST), address.bytes)
-        _ = try answers(to: request, for: "resolve \(address)")
-    }
-
-    private var dump: Int { Int(NLM_F_REQUEST | NLM_F_DUMP) }
-
-    /// Sends `request` and collects the answers; starts again if the table changed meanwhile.
-    private borrowing func answers(
-        to request: Request, for operation: String
-    ) throws(Failure) -> [Message] {
-        for _ in 0..<10 {
-            try socket.send(request, for: operation)
-            if let answers = try collect(request, for: operation) { return answers }
-        }
-        throw Failure(operation, because: "the table changes faster than it can be read")
-    }
-
-    private borrowing func collect(
-        _ request: Request, for operation: String
-    ) throws(Failure) -> [Message]? {
-        let isDump = Message.split(request.bytes)?.first.map { $0.flags & Int(NLM_F_DUMP) != 0 }
-        var answers: [Message] = []
-        var wasInterrupted = false
-        while true {
-            for message in try socket.receive(for: operation) {
-                wasInterrupted = wasInterrupted || message.flags & Int(NLM_F_DUMP_INTR) != 0
-                switch message.type {
-                case Int(NLMSG_ERROR):
-                    let code = -(message.fixed(Int32.self) ?? -EIO)
-                    guard code == 0 else { throw Failure(operation, code: code) }
-                    return answers
-                case Int(NLMSG_DONE):
-                    return wasInterrupted ? nil : answers
-                default:
-                    answers.append(message)
-                }
-            }
-            if isDump == false, !answers.isEmpty { return answers }
-        }
+        return fixed
     }
 }
-
-private let noRoute: Set<Int32> = [ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL, ESRCH]
 
 private func familyNumber(_ address: IPAddress) -> UInt8 {
     UInt8(address.family == .v4 ? AF_INET : AF_INET6)

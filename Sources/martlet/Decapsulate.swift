@@ -28,7 +28,8 @@ struct Decapsulate: ParsableCommand {
                 return
             }
             let hook = try XDPHook(on: interface)
-            let addresses = try RouteSocket().addresses()
+            var routes = try RouteSocket()
+            let addresses = try routes.addresses()
                 .filter { $0.interface == hook.index }.map(\.address)
             guard !addresses.isEmpty else {
                 throw BPF.Failure(

@@ -4,64 +4,156 @@ import Testing
 
 struct WayTests {
     private static let mac = MACAddress(0x02_0000_0000_01)
+    private static let linkAddress = MACAddress(0x02_0000_0000_FF)
     private static let backend = IPAddress.v4(IPv4Address(0xC000_0201))
     private static let router = IPAddress.v4(IPv4Address(0xC000_02FE))
     private static let ours = IPAddress.v4(IPv4Address(0xC000_0210))
 
-    private func link(isUp: Bool = true, mac: MACAddress? = mac) -> LinkState {
-        LinkState(index: 3, name: "eth1", address: mac, mtu: 1500, isUp: isUp)
+    private static func link(
+        _ flags: LinkState.Flags = [.enabled, .carrier], address: MACAddress? = linkAddress
+    ) -> LinkState {
+        LinkState(index: 3, name: "eth1", address: address, mtu: 1500, flags: flags)
     }
 
-    private func find(
-        kind: Route.Kind? = .unicast, gateway: IPAddress? = nil, source: IPAddress? = ours,
-        link: LinkState? = nil, neighbour: Neighbour? = nil
-    ) -> Way {
-        let route = kind.map {
-            Route(kind: $0, interface: 3, gateway: gateway, source: source)
-        }
-        return way(
-            to: Self.backend, route: route, links: [link ?? self.link()],
-            neighbours: neighbour.map { [$0] } ?? [])
-    }
-
-    private func neighbour(
+    private static func neighbour(
         _ state: Neighbour.State, of address: IPAddress = backend, mac: MACAddress? = mac,
         on interface: UInt32 = 3
     ) -> Neighbour {
         Neighbour(interface: interface, address: address, mac: mac, state: state)
     }
 
-    @Test func `a known neighbour on a link that is up opens the way`() {
-        #expect(
-            find(neighbour: neighbour(.known)) == .open(link(), Self.mac, source: Self.ours))
+    private static func find(
+        _ route: Route = .unicast(interface: 3, gateway: nil, source: ours),
+        link: LinkState = link(), neighbours: [Neighbour] = [], addresses: [InterfaceAddress] = []
+    ) -> Way {
+        way(
+            to: backend, route: route, links: [link], neighbours: neighbours, addresses: addresses)
+    }
+
+    private static let throughRouter = Route.unicast(interface: 3, gateway: router, source: ours)
+    private static let open = Way.open(
+        .init(link: link(), linkAddress: linkAddress, neighbour: mac, source: ours))
+
+    @Test(arguments: Neighbour.State.allCases)
+    func `a MAC address opens the way in every state in which the kernel would use it`(
+        state: Neighbour.State
+    ) {
+        let expected: Way =
+            switch state {
+            case .reachable, .stale, .delay, .probe, .permanent, .noResolution: Self.open
+            case .none, .incomplete: .waiting(for: Self.backend, on: Self.link())
+            case .failed: .silent(Self.backend, on: Self.link())
+            }
+        #expect(Self.find(neighbours: [Self.neighbour(state)]) == expected)
     }
 
     @Test func `behind a router it is the router's MAC address that counts`() {
+        let router = Self.neighbour(.reachable, of: Self.router)
+        let backend = Self.neighbour(.reachable, mac: MACAddress(7))
+        #expect(Self.find(Self.throughRouter, neighbours: [backend, router]) == Self.open)
         #expect(
-            find(gateway: Self.router, neighbour: neighbour(.known, of: Self.router))
-                == .open(link(), Self.mac, source: Self.ours))
-        #expect(
-            find(gateway: Self.router, neighbour: neighbour(.known))
-                == .unresolved(Self.router, link()))
+            Self.find(Self.throughRouter, neighbours: [backend])
+                == .waiting(for: Self.router, on: Self.link()))
     }
 
-    @Test func `a neighbour not known yet, or known on another link, is unresolved`() {
-        #expect(find() == .unresolved(Self.backend, link()))
-        #expect(find(neighbour: neighbour(.asking, mac: nil)) == .unresolved(Self.backend, link()))
-        #expect(find(neighbour: neighbour(.known, on: 4)) == .unresolved(Self.backend, link()))
+    @Test func `a router of the other family will do`() throws {
+        let router = try #require(IPAddress("fe80::1"))
+        let route = Route.unicast(interface: 3, gateway: router, source: Self.ours)
+        #expect(
+            Self.find(route, neighbours: [Self.neighbour(.stale, of: router)]) == Self.open)
     }
 
-    @Test func `what closes the way is said in words`() {
-        #expect(find(kind: nil) == .closed("no route to 192.0.2.1"))
-        #expect(find(kind: .local) == .closed("192.0.2.1 is an address of this machine"))
-        #expect(find(kind: .refused) == .closed("the route to 192.0.2.1 refuses packets"))
-        #expect(find(link: link(isUp: false)) == .closed("eth1 is down"))
-        #expect(find(link: link(mac: nil)) == .closed("eth1 is no Ethernet link"))
+    @Test func `a neighbour not known yet, or known on another link, is waited for`() {
+        let waiting = Way.waiting(for: Self.backend, on: Self.link())
+        #expect(Self.find() == waiting)
+        #expect(Self.find(neighbours: [Self.neighbour(.reachable, on: 4)]) == waiting)
+        #expect(Self.find(neighbours: [Self.neighbour(.failed, on: 4)]) == waiting)
+        #expect(Self.find(neighbours: [Self.neighbour(.stale, mac: nil)]) == waiting)
+    }
+
+    @Test func `one that did not answer is told from one that has not answered yet`() {
+        let failed = Self.find(neighbours: [Self.neighbour(.failed, mac: nil)])
+        let asked = Self.find(neighbours: [Self.neighbour(.incomplete, mac: nil)])
+        #expect(failed.obstacle == "192.0.2.1 does not answer on eth1")
+        #expect(asked.obstacle == "waiting for 192.0.2.1 to answer on eth1")
+        #expect(Self.open.obstacle == nil)
+    }
+
+    @Test(arguments: [
+        (Route.Obstacle.missing, "no route to 192.0.2.1"),
+        (.local, "192.0.2.1 is an address of this machine"),
+        (.broadcast, "192.0.2.1 is a broadcast address"),
+        (.multicast, "192.0.2.1 is a multicast address"),
+        (.anycast, "192.0.2.1 is an anycast address"),
+        (.blackhole, "the route to 192.0.2.1 is a blackhole"),
+        (.unreachable, "the route to 192.0.2.1 says that it is unreachable"),
+        (.prohibited, "the route to 192.0.2.1 prohibits it"),
+        (.unknown, "the route to 192.0.2.1 is of an unknown kind"),
+    ])
+    func `a route that leads nowhere says so`(obstacle: Route.Obstacle, reason: String) {
+        let neighbours = [Self.neighbour(.reachable)]
+        #expect(Self.find(.unusable(obstacle), neighbours: neighbours) == .closed(reason))
+    }
+
+    @Test(
+        arguments: [
+            ([], linkAddress, "eth1 is down"), ([.carrier], linkAddress, "eth1 is down"),
+            ([.enabled], linkAddress, "eth1 has no carrier"),
+            ([.enabled, .carrier, .loopback], nil, "eth1 leads to this machine itself"),
+            ([.enabled, .carrier, .noResolution], nil, "eth1 has no Ethernet addresses"),
+            ([.enabled, .carrier], nil, "eth1 has no Ethernet addresses"),
+            (
+                [.enabled, .carrier, .noResolution], linkAddress,
+                "eth1 resolves no addresses (NOARP)"
+            ),
+        ] as [(LinkState.Flags, MACAddress?, String)])
+    func `a link that no frame can leave by says so`(
+        flags: LinkState.Flags, address: MACAddress?, reason: String
+    ) {
+        let link = Self.link(flags, address: address)
         #expect(
-            find(source: nil)
-                == .closed("this machine has no address to send from on eth1"))
+            Self.find(link: link, neighbours: [Self.neighbour(.reachable)]) == .closed(reason))
+    }
+
+    @Test func `a route without a link or without a source is closed`() {
+        let neighbours = [Self.neighbour(.reachable)]
         #expect(
-            find(neighbour: neighbour(.failed, mac: nil))
-                == .closed("192.0.2.1 does not answer on eth1"))
+            Self.find(
+                .unicast(interface: 4, gateway: nil, source: Self.ours), neighbours: neighbours)
+                == .closed("interface 4, where 192.0.2.1 is, has gone"))
+        #expect(
+            Self.find(.unicast(interface: 3, gateway: nil, source: nil), neighbours: neighbours)
+                == .closed("this machine has no address to send to 192.0.2.1 from"))
+    }
+
+    @Test(
+        arguments: [
+            ([], 24, "no route to 192.0.2.1: eth1 is down"),
+            ([.enabled], 24, "no route to 192.0.2.1: eth1 has no carrier"),
+            ([.enabled, .carrier], 24, "no route to 192.0.2.1"),
+            ([], 28, "no route to 192.0.2.1"),
+        ] as [(LinkState.Flags, UInt8, String)])
+    func `a missing route is put down to the link that is missing`(
+        flags: LinkState.Flags, prefixLength: UInt8, reason: String
+    ) {
+        let address = InterfaceAddress(
+            interface: 3, address: Self.ours, prefixLength: prefixLength)
+        #expect(
+            Self.find(.unusable(.missing), link: Self.link(flags), addresses: [address])
+                == .closed(reason))
+    }
+
+    @Test(arguments: [
+        ("192.0.2.16", 27 as UInt8, "192.0.2.31", true), ("192.0.2.16", 28, "192.0.2.15", false),
+        ("192.0.2.16", 32, "192.0.2.16", true), ("192.0.2.16", 32, "192.0.2.17", false),
+        ("192.0.2.16", 0, "255.0.0.1", true), ("192.0.2.16", 0, "::1", false),
+        ("2001:db8::1", 127, "2001:db8::0", true), ("2001:db8::1", 127, "2001:db8::2", false),
+    ])
+    func `a subnet is as wide as its prefix says`(
+        ours: String, prefixLength: UInt8, other: String, isShared: Bool
+    ) throws {
+        let address = InterfaceAddress(
+            interface: 3, address: try #require(IPAddress(ours)), prefixLength: prefixLength)
+        #expect(address.shares(prefixWith: try #require(IPAddress(other))) == isShared)
     }
 }

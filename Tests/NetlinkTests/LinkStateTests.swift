@@ -1,0 +1,87 @@
+import CLinux
+import Packets
+import Testing
+
+@testable import Netlink
+
+/// What is read of one link, byte by byte; the numbers are those of a little-endian machine.
+struct LinkStateTests {
+    private static let fixed: [UInt8] = [
+        0x00, 0x00, 0x01, 0x00,  // family, padding, type of device: ARPHRD_ETHER
+        0x07, 0x00, 0x00, 0x00,  // interface: 7
+        0x43, 0x10, 0x01, 0x00,  // flags: UP, BROADCAST, RUNNING, MULTICAST, LOWER_UP
+        0x00, 0x00, 0x00, 0x00,  // change mask
+    ]
+    private static let name: [UInt8] = [
+        0x09, 0x00, 0x03, 0x00,  // attribute: 9 bytes, IFLA_IFNAME
+        0x65, 0x74, 0x68, 0x31, 0x00, 0x00, 0x00, 0x00,  // "eth1", padding
+    ]
+    private static let mtu: [UInt8] = [
+        0x08, 0x00, 0x04, 0x00,  // attribute: 8 bytes, IFLA_MTU
+        0xDC, 0x05, 0x00, 0x00,  // 1500
+    ]
+    private static let address: [UInt8] = [
+        0x0A, 0x00, 0x01, 0x00,  // attribute: 10 bytes, IFLA_ADDRESS
+        0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00,  // 02:00:00:00:00:01, padding
+    ]
+
+    private static func link(_ body: [UInt8]) throws(Malformed) -> LinkState? {
+        try LinkState(
+            Message(type: Int(RTM_NEWLINK), flags: 0, sequence: 0, port: 0, body: body[...]))
+    }
+
+    @Test func `a link is read`() throws {
+        #expect(
+            try Self.link(Self.fixed + Self.name + Self.mtu + Self.address)
+                == LinkState(
+                    index: 7, name: "eth1", address: MACAddress(0x0200_0000_0001), mtu: 1500,
+                    flags: [.enabled, .carrier]))
+    }
+
+    @Test func `six bytes are a MAC address on an Ethernet link only`() throws {
+        var loopback = Self.fixed
+        loopback.replaceSubrange(2..<4, with: [0x04, 0x03])  // ARPHRD_LOOPBACK: 772
+        let link = try Self.link(loopback + Self.name + Self.mtu + Self.address)
+        #expect(link?.name == "eth1")
+        #expect(link?.address == nil)
+    }
+
+    /// As a kernel 6.18 told them of a veth.
+    @Test(
+        arguments: [
+            (
+                [
+                    0x0C, 0x00, 0x2B, 0x00,  // attribute: 12 bytes, IFLA_XDP
+                    0x05, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00,  // IFLA_XDP_ATTACHED: none
+                ], []
+            ),
+            (
+                [
+                    0x1C, 0x00, 0x2B, 0x00,  // attribute: 28 bytes, IFLA_XDP
+                    0x08, 0x00, 0x05, 0x00, 0x2E, 0x01, 0x00, 0x00,  // IFLA_XDP_DRV_PROG_ID: 302
+                    0x05, 0x00, 0x02, 0x00, 0x01, 0x00, 0x00, 0x00,  // IFLA_XDP_ATTACHED: driver
+                    0x08, 0x00, 0x04, 0x00, 0x2E, 0x01, 0x00, 0x00,  // IFLA_XDP_PROG_ID: 302
+                ], [XDPProgram(mode: .native, id: 302)]
+            ),
+            (
+                [
+                    0x1C, 0x00, 0x2B, 0x00,  // attribute: 28 bytes, IFLA_XDP
+                    0x08, 0x00, 0x06, 0x00, 0x33, 0x01, 0x00, 0x00,  // IFLA_XDP_SKB_PROG_ID: 307
+                    0x05, 0x00, 0x02, 0x00, 0x02, 0x00, 0x00, 0x00,  // IFLA_XDP_ATTACHED: generic
+                    0x08, 0x00, 0x04, 0x00, 0x33, 0x01, 0x00, 0x00,  // IFLA_XDP_PROG_ID: 307
+                ], [XDPProgram(mode: .generic, id: 307)]
+            ),
+        ] as [([UInt8], [XDPProgram])])
+    func `an XDP program is read with its mode`(xdp: [UInt8], programs: [XDPProgram]) throws {
+        #expect(try Self.link(Self.fixed + Self.name + Self.mtu + xdp)?.programs == programs)
+    }
+
+    @Test func `a link without name or MTU, or cut short, is refused`() {
+        #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.mtu) }
+        #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.name) }
+        #expect(throws: Malformed.self) { try Self.link(Self.fixed.dropLast()) }
+        #expect(throws: Malformed.self) {
+            try Self.link(Self.fixed + Self.name + Self.mtu.dropLast())
+        }
+    }
+}
