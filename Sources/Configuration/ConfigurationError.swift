@@ -1,34 +1,69 @@
 /// One thing in a configuration file that can't be accepted.
 public struct ConfigurationError: Hashable, Sendable {
-    /// Counted from 1; 0: the file as a whole.
-    public let line: Int
-    public let column: Int
-    /// `services[0].backends[1].address`; empty: the whole document.
+    /// Where it stands; nil: the file as a whole.
+    public let position: Position?
+    /// `services[0].backends[1].address`; empty: the whole document, or no YAML.
     public let path: String
     /// What stands there, as it reads after "found".
     public let found: String
     /// What may stand there, as it reads after "accepted:".
     public let accepted: String
+    /// What was probably meant.
+    public let suggestion: String?
+
+    init(
+        at position: Position?, path: String = "", found: String, accepted: String,
+        suggestion: String? = nil
+    ) {
+        self.position = position
+        self.path = path
+        self.found = found
+        self.accepted = accepted
+        self.suggestion = suggestion
+    }
 }
 
-/// Everything that is wrong with a configuration file, in the order of the file.
-public struct ConfigurationErrors: Error, Hashable, Sendable, CustomStringConvertible {
+extension ConfigurationError: CustomStringConvertible {
+    /// As in `3:9: services[0].port: found 70000, accepted: a number from 1 to 65535, or any`.
+    public var description: String {
+        let place = position.map { "\($0): " } ?? ""
+        let path = path.isEmpty ? "" : "\(path): "
+        let guess = suggestion.map { " (did you mean \($0)?)" } ?? ""
+        return "\(place)\(path)found \(found), accepted: \(accepted)\(guess)"
+    }
+}
+
+/// Why a configuration can't be used: everything that is wrong with it, or why it can't be read.
+public struct ConfigurationErrors: Error, Hashable, Sendable {
     /// The name under which the file was read.
     public let file: String
-    /// Never empty.
+    /// What is wrong with the text, in the order of the file.
     public let errors: [ConfigurationError]
+    /// Why there is no text, with `errno`, and in a second line the cure; nil if there is one.
+    public let refusal: String?
 
     init(file: String, errors: [ConfigurationError]) {
+        precondition(!errors.isEmpty, "a refusal without a reason")
         self.file = file
-        self.errors = errors.sorted { ($0.line, $0.column) < ($1.line, $1.column) }
+        self.refusal = nil
+        // Errors at one place stay in the order in which they were found.
+        self.errors = errors.enumerated().sorted {
+            ($0.element.position ?? .start, $0.offset) < ($1.element.position ?? .start, $1.offset)
+        }.map(\.element)
     }
 
-    /// A line for each: `martlet.yaml:3:9: services[0].port: found 70000, accepted: …`
+    init(file: String, refusal: String) {
+        self.file = file
+        self.errors = []
+        self.refusal = refusal
+    }
+}
+
+extension ConfigurationErrors: CustomStringConvertible {
+    /// A line for each error, as compilers write them: `martlet.yaml:3:9: …`.
     public var description: String {
-        errors.map { error in
-            let place = error.line == 0 ? file : "\(file):\(error.line):\(error.column)"
-            let path = error.path.isEmpty ? "" : "\(error.path): "
-            return "\(place): \(path)found \(error.found), accepted: \(error.accepted)"
-        }.joined(separator: "\n")
+        if let refusal { return "cannot read \(file): \(refusal)" }
+        return errors.map { "\(file):\($0.position == nil ? " " : "")\($0)" }
+            .joined(separator: "\n")
     }
 }

@@ -1,3 +1,5 @@
+import Balancing
+
 /// How much one configuration can hold.
 public enum Limits {
     /// Bytes of a file: 100 for each of the most backends, and room to spare.
@@ -5,8 +7,16 @@ public enum Limits {
     /// The data path numbers services with 12 bits; 0 is none.
     public static let services = 4095
     /// Backends of one service: with 65,536 slots each still gets 16.
-    public static let backendsOfService = 4096
+    public static let backendsOfService = SlotTable.memberLimit
     /// A slot word names a backend with 15 bits; half of the numbers are left free, so that a
     /// configuration that replaces every backend finds records for the new ones.
     public static let backends = 16383
+    /// The data path keeps a record for each interface in one of 256 places; 0 is none.
+    public static let interfaces = 255
+    /// Bytes of an interface's name: `IFNAMSIZ` less the final zero.
+    public static let interfaceName = 15
+    /// Letters of the name of a service or a backend: a DNS label's (RFC 1035 §2.3.4).
+    public static let name = 63
+    /// Bytes of a path or a host: the request of a health check stays in one packet.
+    public static let requestText = 1024
 }

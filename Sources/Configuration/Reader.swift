@@ -1,156 +1,77 @@
-import Yams
-
-/// A place in the document: the node that stands there and how it is reached.
-struct Place {
-    let node: Node
-    let path: String
-
-    /// The place under `key` of this mapping.
-    func child(_ key: String, _ node: Node) -> Place {
-        Place(node: node, path: path.isEmpty ? key : "\(path).\(key)")
-    }
-
-    /// The place at `index` of this list.
-    func element(_ index: Int, _ node: Node) -> Place {
-        Place(node: node, path: "\(path)[\(index)]")
-    }
-
-    /// What stands here, in words.
-    var found: String {
-        switch node {
-        case .scalar(let scalar):
-            if scalar.string.isEmpty && scalar.style == .plain { return "nothing" }
-            let text = scalar.string
-            return "\"\(text.count <= 64 ? text : "\(text.prefix(64))…")\""
-        case .mapping: return "a mapping"
-        case .sequence: return "a list"
-        case .alias: return "an alias"
-        }
-    }
-}
-
-/// Reads places and collects what is wrong, so that all of it can be said at once.
+/// Reads values and gathers what is wrong, so that all of it can be said at once.
+///
+/// A function that returns nil has reported why, or what was needed for it has been.
 struct Reader {
     private(set) var errors: [ConfigurationError] = []
 
-    mutating func refuse(_ place: Place, found: String? = nil, accepted: String) {
+    mutating func report(
+        _ position: Position, _ path: Path, found: String, accepted: String,
+        suggestion: String? = nil
+    ) {
         errors.append(
             ConfigurationError(
-                line: place.node.mark?.line ?? 0, column: place.node.mark?.column ?? 0,
-                path: place.path, found: found ?? place.found, accepted: accepted))
+                at: position, path: path.text, found: found, accepted: accepted,
+                suggestion: suggestion))
     }
 
-    /// The places under the known keys of a mapping; unknown and missing ones are refused.
-    mutating func mapping(
-        _ place: Place, known: [String], required: [String]
-    ) -> [String: Place]? {
-        guard case .mapping(let mapping) = place.node else {
-            refuse(place, accepted: "a mapping with the keys \(known.joined(separator: ", "))")
+    mutating func report(_ value: Value, at path: Path, accepted: String) {
+        report(value.position, path, found: value.found, accepted: accepted)
+    }
+
+    /// The value under `key`, which has to be there.
+    mutating func required(_ key: String, _ fields: Fields, accepted: String) -> Value? {
+        if let value = fields.values[key] { return value }
+        if !fields.misspelt.contains(key) {
+            report(fields.position, fields.path.key(key), found: "nothing", accepted: accepted)
+        }
+        return nil
+    }
+
+    /// What stands under `key`, which has to be there.
+    mutating func read<Result>(
+        _ key: String, _ fields: Fields, as kind: Kind<Result>
+    ) -> Result? {
+        required(key, fields, accepted: kind.accepted)
+            .flatMap { read($0, at: fields.path.key(key), as: kind) }
+    }
+
+    /// What stands under `key`; `standard` if the file has no such key.
+    mutating func read<Result>(
+        _ key: String, _ fields: Fields, as kind: Kind<Result>, default standard: Result?
+    ) -> Result? {
+        guard fields.has(key) else { return standard }
+        return fields.values[key].flatMap { read($0, at: fields.path.key(key), as: kind) }
+    }
+
+    /// What one value is.
+    mutating func read<Result>(
+        _ value: Value, at path: Path, as kind: Kind<Result>
+    ) -> Result? {
+        guard case .text(let text, let isQuoted) = value.content else {
+            report(value, at: path, accepted: kind.accepted)
             return nil
         }
-        var children: [String: Place] = [:]
-        for (key, value) in mapping {
-            guard case .scalar(let scalar) = key, known.contains(scalar.string) else {
-                let child = place.child(key.scalar?.string ?? "?", key)
-                let name = key.scalar?.string ?? ""
-                let guess = nearest(to: name, among: known).map { " (did you mean \($0)?)" } ?? ""
-                refuse(
-                    child, found: "an unknown key",
-                    accepted: known.sorted().joined(separator: ", ") + guess)
-                continue
-            }
-            children[scalar.string] = place.child(scalar.string, value)
-        }
-        for key in required where children[key] == nil {
-            refuse(place, found: "no key \(key)", accepted: "a mapping with it")
-        }
-        return children
-    }
-
-    /// The places of a list's elements.
-    mutating func list(_ place: Place, of what: String, counts: ClosedRange<Int>) -> [Place]? {
-        guard case .sequence(let sequence) = place.node else {
-            refuse(place, accepted: "a list of \(what)")
+        switch kind.read(text, isQuoted) {
+        case .value(let result): return result
+        case .refused(let remark, let accepted, let suggestion):
+            // That there are quotes matters where the text would do without them.
+            let found = isQuoted && suggestion != text ? shown(text) : value.found
+            report(
+                value.position, path, found: found + (remark.map { ", \($0)" } ?? ""),
+                accepted: accepted ?? kind.accepted, suggestion: suggestion)
             return nil
-        }
-        guard counts.contains(sequence.count) else {
-            refuse(
-                place, found: "\(sequence.count) entries",
-                accepted: "\(counts.lowerBound) to \(counts.upperBound) \(what)")
-            return nil
-        }
-        return sequence.enumerated().map { place.element($0.offset, $0.element) }
-    }
-
-    /// What `read` makes of the text of a scalar; refused if that is nil.
-    mutating func scalar<Value>(
-        _ place: Place?, accepted: String, _ read: (String) -> Value?
-    ) -> Value? {
-        guard let place else { return nil }
-        guard case .scalar(let scalar) = place.node, let value = read(scalar.string) else {
-            refuse(place, accepted: accepted)
-            return nil
-        }
-        return value
-    }
-
-    /// A whole number of `range`, in decimal.
-    mutating func number(_ place: Place?, in range: ClosedRange<Int>) -> Int? {
-        scalar(place, accepted: "a whole number from \(range.lowerBound) to \(range.upperBound)") {
-            text in Int(text).flatMap { range.contains($0) && text == "\($0)" ? $0 : nil }
-        }
-    }
-
-    /// One of a few words.
-    mutating func word<Value>(_ place: Place?, among words: [(String, Value)]) -> Value? {
-        let names = words.map(\.0)
-        guard let place else { return nil }
-        let text = place.node.scalar?.string ?? ""
-        let guess = nearest(to: text, among: names).map { " (did you mean \($0)?)" } ?? ""
-        return scalar(place, accepted: names.joined(separator: ", ") + guess) { text in
-            words.first { $0.0 == text }?.1
-        }
-    }
-
-    /// Refuses the second of two places with the same value.
-    mutating func unique<Value: Hashable>(
-        _ places: [(value: Value, place: Place)], _ what: String
-    ) {
-        var first: [Value: Place] = [:]
-        for (value, place) in places {
-            if let known = first[value] {
-                refuse(
-                    place,
-                    found: "\(what) \(value) again, after line \(known.node.mark?.line ?? 0)",
-                    accepted: "each \(what) once")
-            } else {
-                first[value] = place
-            }
         }
     }
 }
 
-/// The word that `text` is a slip of the pen away from, if there is one.
-func nearest(to text: String, among words: [String]) -> String? {
-    guard !text.isEmpty, text.count <= 32 else { return nil }
-    let close = words.map { (word: $0, distance: editDistance($0, text)) }
-        .filter { (1...2).contains($0.distance) && $0.distance < $0.word.count }
-    return close.min { $0.distance < $1.distance }?.word
-}
+/// Values that must differ, and where each was first.
+struct Distinct<Key: Hashable> {
+    private var first: [Key: Int] = [:]
 
-/// How many letters must be added, removed or replaced (Levenshtein).
-private func editDistance(_ left: String, _ right: String) -> Int {
-    let right = Array(right)
-    var row = Array(0...right.count)
-    for (index, letter) in left.enumerated() {
-        var diagonal = row[0]
-        row[0] = index + 1
-        for column in right.indices {
-            let cost = min(
-                row[column] + 1, row[column + 1] + 1, diagonal + (right[column] == letter ? 0 : 1))
-            diagonal = row[column + 1]
-            row[column + 1] = cost
-        }
+    /// The line in which `key` was before, if it was.
+    mutating func lineOfEarlier(_ key: Key, _ position: Position) -> Int? {
+        if let line = first[key] { return line }
+        first[key] = position.line
+        return nil
     }
-    return row[right.count]
 }

@@ -1,0 +1,77 @@
+import Balancing
+import Packets
+
+/// What was read of a backend; nil is what could not be.
+struct BackendParts {
+    let fields: Fields
+    let name: String?
+    let address: IPAddress?
+    let weight: UInt16?
+
+    /// The whole of it; nil only if an error was reported.
+    var backend: Backend? {
+        guard let name, let address, let weight else { return nil }
+        return Backend(name: name, address: address, weight: weight)
+    }
+}
+
+extension Reader {
+    mutating func backendParts(
+        _ value: Value, at path: Path, of service: ServiceParts
+    ) -> BackendParts? {
+        guard let fields = fields(of: value, at: path, keys: ["name", "address", "weight"])
+        else { return nil }
+        let parts = BackendParts(
+            fields: fields, name: read("name", fields, as: .name),
+            address: read("address", fields, as: .address),
+            weight: read("weight", fields, as: .number(0...UInt16.max), default: 1))
+        if let address = parts.address, let vip = service.vip {
+            check(address, in: fields, vip: vip, service.forwarding)
+        }
+        return parts
+    }
+
+    /// The VIP must be able to reach the backend, and the backend be another machine.
+    private mutating func check(
+        _ address: IPAddress, in fields: Fields, vip: IPAddress, _ forwarding: Forwarding?
+    ) {
+        guard let position = fields.values["address"]?.position else { return }
+        let path = fields.path.key("address")
+        if address == vip {
+            report(
+                position, path, found: "\(shown("\(address)")), which is the VIP",
+                accepted: "the backend's own address")
+        }
+        if let forwarding, !forwarding.reaches(address.family, from: vip.family) {
+            report(
+                position, path,
+                found: "\(shown("\(address)")), \(address.family) behind a VIP of \(vip.family)",
+                accepted: "\(vip.family) with forwarding: \(forwarding.rawValue), either family "
+                    + "with forwarding: \(Forwarding.ipip.rawValue)")
+        }
+    }
+
+    /// Names and addresses tell the backends of a service apart.
+    mutating func checkDistinct(
+        _ backend: BackendParts, _ names: inout Distinct<String>,
+        _ addresses: inout Distinct<IPAddress>
+    ) {
+        let fields = backend.fields
+        if let name = backend.name, let position = fields.values["name"]?.position,
+            let line = names.lineOfEarlier(name, position)
+        {
+            report(
+                position, fields.path.key("name"),
+                found: "\(shown(name)), which is in line \(line) already",
+                accepted: "a name that no other backend of the service has")
+        }
+        if let address = backend.address, let position = fields.values["address"]?.position,
+            let line = addresses.lineOfEarlier(address, position)
+        {
+            report(
+                position, fields.path.key("address"),
+                found: "\(shown("\(address)")), which is in line \(line) already",
+                accepted: "an address that no other backend of the service has")
+        }
+    }
+}
