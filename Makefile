@@ -1,6 +1,7 @@
 # The commands of the README. Everything else is `swift build` and `swift test`.
 
-PACKAGES := clang-format libbpf-dev libelf-dev linux-libc-dev pkg-config zlib1g-dev
+PACKAGES := bpftool clang-format curl ethtool iproute2 libbpf-dev libelf-dev linux-libc-dev pkg-config \
+	util-linux zlib1g-dev
 
 .PHONY: build test packages
 

@@ -72,6 +72,15 @@ let package = Package(
             ],
             swiftSettings: safe),
 
+        // Networks of namespaces for the tests and the demo; never part of what users deploy.
+        .target(name: "Lab", dependencies: ["CLinux"], swiftSettings: common),
+        .executableTarget(
+            name: "martlet-lab",
+            dependencies: [
+                "Lab", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ] + nio,
+            swiftSettings: common),
+
         .testTarget(name: "PacketsTests", dependencies: ["Packets"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Packets"], swiftSettings: common),
@@ -90,6 +99,9 @@ let package = Package(
         .testTarget(
             name: "HealthChecksTests",
             dependencies: ["Balancing", "HealthChecks", "Packets"] + nio,
+            swiftSettings: common),
+        .testTarget(
+            name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ],

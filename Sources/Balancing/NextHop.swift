@@ -9,12 +9,27 @@ public struct Egress: Hashable, Sendable {
     public var address: MACAddress
     /// The largest IP packet it carries, in bytes.
     public var mtu: UInt32
+    /// How a frame that came in by this interface leaves by it again.
+    public var turnaround: Turnaround
 
-    public init(index: UInt32, name: String, address: MACAddress, mtu: UInt32) {
+    /// A way back out of the interface that a frame came in by.
+    public enum Turnaround: Hashable, Sendable {
+        /// The driver returns it with `XDP_TX`: the fastest where it works.
+        case transmit
+        /// As to any other interface. Veth needs it: its peer sleeps through `XDP_TX`, unless
+        /// that one runs an XDP program too.
+        case redirect
+    }
+
+    public init(
+        index: UInt32, name: String, address: MACAddress, mtu: UInt32,
+        turnaround: Turnaround = .transmit
+    ) {
         self.index = index
         self.name = name
         self.address = address
         self.mtu = mtu
+        self.turnaround = turnaround
     }
 }
 

@@ -42,3 +42,8 @@ int linux_is_bpf_file_system(const char *path)
 		return -errno;
 	return status.f_type == BPF_FS_MAGIC;
 }
+
+int linux_close_from(posix_spawn_file_actions_t *actions, int first)
+{
+	return -posix_spawn_file_actions_addclosefrom_np(actions, first);
+}

@@ -54,10 +54,11 @@ public actor Controller<Plane: DataPlane> {
                 let transition = health[reference]?.take(
                     result, rise: target.check.rise, fall: target.check.fall)
                 guard let transition else { continue }
+                // First the change, then the word: who reads it may rely on it.
+                try reconcile([watched], others: .kept)
                 logger.notice(
                     "\(reference) is \(transition.to.rawValue): \(transition.cause)",
                     metadata: ["from": "\(transition.from.rawValue)"])
-                try reconcile([watched], others: .kept)
             }
         }
     }

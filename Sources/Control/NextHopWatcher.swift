@@ -41,7 +41,8 @@ public struct NextHopWatcher: Sendable {
             case .open(let hop):
                 let egress = Egress(
                     index: hop.link.index, name: hop.link.name, address: hop.linkAddress,
-                    mtu: hop.link.mtu)
+                    mtu: hop.link.mtu,
+                    turnaround: hop.link.kind == "veth" ? .redirect : .transmit)
                 found[address] = .reachable(
                     NextHop(egress: egress, neighbour: hop.neighbour, source: hop.source))
             case .waiting(let neighbour, let link):

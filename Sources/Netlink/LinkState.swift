@@ -15,11 +15,13 @@ public struct LinkState: Hashable, Sendable {
     public var flags: Flags
     /// The XDP programs attached to it, at most one for each mode.
     public var programs: [XDPProgram]
+    /// `veth`, `bridge`, …: what kind of virtual link it is; nil for a network card.
+    public var kind: String?
 
     /// A link as the kernel would tell it.
     public init(
         index: UInt32, name: String, address: MACAddress?, mtu: UInt32, flags: Flags,
-        programs: [XDPProgram] = []
+        programs: [XDPProgram] = [], kind: String? = nil
     ) {
         self.index = index
         self.name = name
@@ -27,6 +29,7 @@ public struct LinkState: Hashable, Sendable {
         self.mtu = mtu
         self.flags = flags
         self.programs = programs
+        self.kind = kind
     }
 
     /// What can be said of a link by yes or no: the `IFF_` flags of netdevice(7) we care about.
@@ -91,7 +94,8 @@ extension LinkState {
             index: UInt32(bitPattern: fixed.ifi_index), name: name,
             address: isEthernet ? address : nil, mtu: mtu,
             flags: Flags(rawValue: fixed.ifi_flags).intersection(.all),
-            programs: try attachedPrograms(attributes.nested(Int(IFLA_XDP))))
+            programs: try attachedPrograms(attributes.nested(Int(IFLA_XDP))),
+            kind: try attributes.nested(Int(IFLA_LINKINFO))?.text(Int(IFLA_INFO_KIND)))
     }
 }
 

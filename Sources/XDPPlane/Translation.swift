@@ -94,10 +94,14 @@ extension martlet_egress {
     init(_ egress: Egress) {
         self.init(
             interface: egress.index, mtu: UInt16(clamping: egress.mtu), mac: tuple(egress.address),
-            zero: 0)
+            flags: egress.turnaround == .redirect ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0)
     }
 
     var source: MACAddress { macAddress(mac) }
+
+    var turnaround: Egress.Turnaround {
+        flags & MARTLET_EGRESS_REDIRECT_BACK.rawValue != 0 ? .redirect : .transmit
+    }
 }
 
 typealias MACTuple = (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8)

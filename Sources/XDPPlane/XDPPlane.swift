@@ -274,7 +274,8 @@ extension XDPPlane {
             else { continue }
             found[UInt16(index)] = Egress(
                 index: egress.interface, name: interfaceName(egress.interface) ?? "",
-                address: egress.source, mtu: UInt32(egress.mtu))
+                address: egress.source, mtu: UInt32(egress.mtu),
+                turnaround: egress.turnaround)
         }
         return found
     }
@@ -284,9 +285,9 @@ extension XDPPlane {
         let known = try egresses()
         let number: UInt16
         if let present = known.first(where: { $0.value.index == egress.index }) {
-            if present.value.address == egress.address, present.value.mtu == egress.mtu {
-                return present.key
-            }
+            var renamed = present.value
+            renamed.name = egress.name
+            if renamed == egress { return present.key }
             number = present.key
         } else {
             number = try freeEgress(known)

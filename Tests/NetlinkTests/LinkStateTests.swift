@@ -76,6 +76,16 @@ struct LinkStateTests {
         #expect(try Self.link(Self.fixed + Self.name + Self.mtu + xdp)?.programs == programs)
     }
 
+    @Test func `the kind of a virtual link is read`() throws {
+        let kind: [UInt8] = [
+            0x10, 0x00, 0x12, 0x00,  // attribute: 16 bytes, IFLA_LINKINFO
+            0x09, 0x00, 0x01, 0x00,  // attribute: 9 bytes, IFLA_INFO_KIND
+            0x76, 0x65, 0x74, 0x68, 0x00, 0x00, 0x00, 0x00,  // "veth", padding
+        ]
+        #expect(try Self.link(Self.fixed + Self.name + Self.mtu + kind)?.kind == "veth")
+        #expect(try Self.link(Self.fixed + Self.name + Self.mtu)?.kind == nil)
+    }
+
     @Test func `a link without name or MTU, or cut short, is refused`() {
         #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.mtu) }
         #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.name) }

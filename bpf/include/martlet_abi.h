@@ -105,7 +105,16 @@ struct martlet_egress {
 	__u32 interface; /* the kernel's index; 0: the record is free */
 	__u16 mtu;	 /* of IP packets, in bytes */
 	__u8 mac[6];	 /* the source of the frames */
-	__u32 zero;
+	__u32 flags;	 /* enum martlet_egress_flag */
+};
+
+enum martlet_egress_flag {
+	/*
+	 * A frame that leaves by the interface it came in by is redirected there, not returned with
+	 * XDP_TX: veth puts the latter into its peer's ring and wakes the peer only if that one has
+	 * an XDP program too, so that frames wait there for other traffic (docs/decisions/).
+	 */
+	MARTLET_EGRESS_REDIRECT_BACK = 1 << 0,
 };
 
 /* Value of the only entry of `settings`. It outlives the program, and with it where flows go. */

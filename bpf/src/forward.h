@@ -124,6 +124,7 @@ static __always_inline __u32 outer_bytes(const struct martlet_backend *backend)
 struct forwarding {
 	enum martlet_verdict verdict;
 	__u32 interface;
+	int is_redirected_back; /* even if that is the interface it came in by */
 };
 
 static __always_inline struct forwarding forward(struct xdp_md *context,
@@ -145,6 +146,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		return result;
 	}
 	result.interface = egress->interface;
+	result.is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
 	if (packet->ip_bytes + outer_bytes(backend) > egress->mtu)
 		result.verdict = MARTLET_DROP_TOO_BIG;
 	else if (backend->forwarding == MARTLET_L2_DSR)

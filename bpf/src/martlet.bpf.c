@@ -47,9 +47,9 @@ static __always_inline int finish(struct xdp_md *context, const struct packet *p
 		return XDP_DROP;
 	if ((int)result.verdict >= MARTLET_FIRST_PASS)
 		return XDP_PASS;
-	if (result.interface == context->ingress_ifindex)
-		return XDP_TX;
-	return (int)bpf_redirect(result.interface, 0);
+	if (result.interface != context->ingress_ifindex || result.is_redirected_back)
+		return (int)bpf_redirect(result.interface, 0);
+	return XDP_TX;
 }
 
 SEC("xdp")

@@ -2,6 +2,7 @@
 /* What Linux offers and Swift's Glibc module does not show. No logic beyond the call. */
 #pragma once
 
+#include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/genetlink.h>
@@ -34,6 +35,9 @@ int linux_enter_network(int descriptor);
 
 /* Sends one Ethernet frame out of the interface with that index. Returns 0 or -errno. */
 int linux_send_frame(unsigned int interface, const void *frame, size_t size);
+
+/* Has a program inherit no descriptor from `first` on when it is spawned. Returns 0 or -errno. */
+int linux_close_from(posix_spawn_file_actions_t *actions, int first);
 
 /* Whether the path is on a BPF file system: 1 or 0, or -errno. */
 int linux_is_bpf_file_system(const char *path);

@@ -1,0 +1,72 @@
+import NIOHTTP1
+import Synchronization
+
+/// What a server says: a function of the request and of the little it remembers.
+final class Backend: Sendable {
+    let name: String
+    private let state = Mutex((requests: 0, isSick: false))
+
+    init(name: String) { self.name = name }
+
+    /// The answer to a request, which counts unless it asks about the server itself.
+    func answer(_ method: HTTPMethod, _ uri: String) -> Answer {
+        switch (method, uri) {
+        case (.GET, "/healthz"):
+            return state.withLock(\.isSick)
+                ? Answer(.serviceUnavailable, "sick\n") : Answer(.ok, "well\n")
+        case (.GET, "/count"):
+            let requests = state.withLock(\.requests)
+            return Answer(.ok, #"{"name":"\#(name)","requests":\#(requests)}"# + "\n")
+        case (.POST, "/sick"), (.POST, "/well"):
+            state.withLock { $0.isSick = uri == "/sick" }
+            return Answer(.ok, "")
+        default:
+            state.withLock { $0.requests += 1 }
+            return page(method, uri)
+        }
+    }
+
+    private func page(_ method: HTTPMethod, _ uri: String) -> Answer {
+        guard method == .GET else { return Answer(.methodNotAllowed, "") }
+        if uri == "/" { return Answer(.ok, name) }
+        if let size = number(in: uri, after: "/bytes/") {
+            return Answer(status: .ok, body: .filler(bytes: size))
+        }
+        if let milliseconds = number(in: uri, after: "/slow?ms=") {
+            return Answer(status: .ok, body: .text(name), delay: .milliseconds(milliseconds))
+        }
+        return Answer(.notFound, "no such page: \(uri)\n")
+    }
+}
+
+/// What to send, and when.
+struct Answer: Hashable, Sendable {
+    enum Body: Hashable, Sendable {
+        case text(String)
+        case filler(bytes: Int)
+    }
+
+    var status: HTTPResponseStatus
+    var body: Body
+    var delay = Duration.zero
+}
+
+extension Answer {
+    init(_ status: HTTPResponseStatus, _ text: String) {
+        self.init(status: status, body: .text(text))
+    }
+
+    /// How long the body is, in bytes.
+    var length: Int {
+        switch body {
+        case .text(let text): text.utf8.count
+        case .filler(let bytes): bytes
+        }
+    }
+}
+
+/// The number that follows `prefix` and ends the text; nil if there is none, or a negative one.
+private func number(in text: String, after prefix: String) -> Int? {
+    guard text.hasPrefix(prefix) else { return nil }
+    return UInt32(text.dropFirst(prefix.count)).map(Int.init)
+}
