@@ -24,7 +24,11 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // No traits: configuration and all of Foundation are nothing that we use.
+        .package(
+            url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -44,7 +48,7 @@ let package = Package(
         .target(name: "Packets", swiftSettings: safe),
         .target(name: "Balancing", dependencies: ["Packets"], swiftSettings: safe),
         .target(
-            name: "Configuration",
+            name: "ConfigurationFile",
             dependencies: ["Balancing", "Packets", .product(name: "Yams", package: "Yams")],
             swiftSettings: safe),
 
@@ -60,11 +64,19 @@ let package = Package(
             name: "Control",
             dependencies: ["Balancing", "HealthChecks", "Netlink", "Packets", logging],
             swiftSettings: safe),
+        .target(
+            name: "API",
+            dependencies: [
+                "Control", logging, .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ] + nio,
+            swiftSettings: safe),
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "BPF", "Balancing", "Configuration", "Control", "HealthChecks", "Netlink",
-                "Packets", "XDPPlane", logging,
+                "API", "BPF", "Balancing", "ConfigurationFile", "Control", "HealthChecks",
+                "Netlink", "Packets", "XDPPlane", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -81,6 +93,17 @@ let package = Package(
             ] + nio,
             swiftSettings: common),
 
+        .testTarget(
+            name: "APITests",
+            dependencies: [
+                "API", "Balancing", "Control", logging,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ] + nio,
+            swiftSettings: common),
+        .testTarget(
+            name: "ControlTests",
+            dependencies: ["Balancing", "Control", "HealthChecks", "Packets", logging],
+            swiftSettings: common),
         .testTarget(name: "PacketsTests", dependencies: ["Packets"], swiftSettings: common),
         .testTarget(
             name: "BalancingTests", dependencies: ["Balancing", "Packets"], swiftSettings: common),
@@ -90,7 +113,8 @@ let package = Package(
             name: "NetlinkTests", dependencies: ["CLinux", "Netlink", "Packets"],
             swiftSettings: common),
         .testTarget(
-            name: "ConfigurationTests", dependencies: ["Balancing", "Configuration", "Packets"],
+            name: "ConfigurationFileTests",
+            dependencies: ["Balancing", "ConfigurationFile", "Packets"],
             swiftSettings: common),
         .testTarget(
             name: "XDPPlaneTests",
@@ -99,6 +123,9 @@ let package = Package(
         .testTarget(
             name: "HealthChecksTests",
             dependencies: ["Balancing", "HealthChecks", "Packets"] + nio,
+            swiftSettings: common),
+        .testTarget(
+            name: "MartletTests", dependencies: ["Balancing", "Control", "martlet"],
             swiftSettings: common),
         .testTarget(
             name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],

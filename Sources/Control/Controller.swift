@@ -1,4 +1,5 @@
 public import Balancing
+public import FoundationEssentials
 public import HealthChecks
 public import Logging
 public import Packets
@@ -10,16 +11,26 @@ public import Packets
 public actor Controller<Plane: DataPlane> {
     private let plane: Plane
     private let logger: Logger
+    private let now: @Sendable () -> Date
     private let services: [WatchedService]
     private var contents: PlaneContents
     private var reachability: [IPAddress: Reachability] = [:]
     private var health: [BackendReference: Health] = [:]
+    /// Indices of the services whose targets may differ from what the plane holds.
+    private var unsettled: Set<Int> = []
+    /// The last two readings of the counters; the older is what rates are reckoned from.
+    private var baseline: Reading?
+    private var latest: Reading?
 
     /// Takes over what the plane holds: a backend that has slots is taken for up, and a known next
     /// hop for right, until there is news. So a restart empties no pool.
-    public init(_ desired: DesiredState, on plane: Plane, logger: Logger) throws {
+    public init(
+        _ desired: DesiredState, on plane: Plane, logger: Logger,
+        now: @escaping @Sendable () -> Date = { .now }
+    ) throws {
         self.plane = plane
         self.logger = logger
+        self.now = now
         contents = try plane.contents()
         services = desired.services.map(WatchedService.init)
         for backend in contents.backends.values {
@@ -28,7 +39,7 @@ public actor Controller<Plane: DataPlane> {
         for service in services {
             for backend in service.service.backends {
                 health[BackendReference(service.service.name, backend.name)] = initialHealth(
-                    of: backend, in: service.service, contents)
+                    of: backend, in: service.service, contents, at: now())
             }
         }
     }
@@ -44,29 +55,34 @@ public actor Controller<Plane: DataPlane> {
     }
 
     /// Brings the plane to the desired state, and removes from it what is not desired.
-    public func start() throws { try reconcile(services, others: .removed) }
+    public func start() throws { try apply(plan(for: services, others: .removed)) }
 
     /// Takes a probe's result into account.
-    public func take(_ result: ProbeResult, of target: ProbeTarget) throws {
-        for watched in services where watched.service.healthCheck == target.check {
+    public func take(_ result: ProbeResult, of target: ProbeTarget) {
+        var news: [(BackendReference, Health.Transition)] = []
+        for (index, watched) in services.enumerated()
+        where watched.service.healthCheck == target.check {
             for backend in watched.service.backends where backend.address == target.address {
                 let reference = BackendReference(watched.service.name, backend.name)
                 let transition = health[reference]?.take(
-                    result, rise: target.check.rise, fall: target.check.fall)
+                    result, at: now(), rise: target.check.rise, fall: target.check.fall)
                 guard let transition else { continue }
-                // First the change, then the word: who reads it may rely on it.
-                try reconcile([watched], others: .kept)
-                logger.notice(
-                    "\(reference) is \(transition.to.rawValue): \(transition.cause)",
-                    metadata: ["from": "\(transition.from.rawValue)"])
+                unsettled.insert(index)
+                news.append((reference, transition))
             }
+        }
+        // First the change, then the word: who reads it may rely on it.
+        settle()
+        for (reference, transition) in news {
+            logger.notice(
+                "\(reference) is \(transition.to.rawValue): \(transition.cause)",
+                metadata: ["from": "\(transition.from.rawValue)"])
         }
     }
 
     /// Takes what is now known of the ways into account; what is not named stays as it was.
-    public func take(_ news: [IPAddress: Reachability]) throws {
+    public func take(_ news: [IPAddress: Reachability]) {
         let changed = news.filter { reachability[$0.key] != $0.value }
-        guard !changed.isEmpty else { return }
         reachability.merge(changed) { $1 }
         for (address, state) in changed.sorted(by: { $0.key < $1.key }) {
             switch state {
@@ -75,14 +91,30 @@ public actor Controller<Plane: DataPlane> {
             case .unreachable(let reason): logger.warning("\(address) is unreachable: \(reason)")
             }
         }
-        let concerned = services.filter {
-            $0.service.backends.contains { changed[$0.address] != nil }
+        for (index, watched) in services.enumerated()
+        where watched.service.backends.contains(where: { changed[$0.address] != nil }) {
+            unsettled.insert(index)
         }
-        try reconcile(concerned, others: .kept)
+        settle()
     }
 
-    private func reconcile(_ concerned: [WatchedService], others: Plan.Others) throws {
-        let plan = try Plan(from: contents, to: concerned.map(target), others: others)
+    /// Brings the plane up to date. What it refuses is tried again with the next news.
+    private func settle() {
+        for index in unsettled.sorted() {
+            do {
+                try apply(plan(for: [services[index]], others: .kept))
+                unsettled.remove(index)
+            } catch {
+                logger.error("\(services[index].service.name) is not up to date: \(error)")
+            }
+        }
+    }
+
+    private func plan(for concerned: [WatchedService], others: Plan.Others) throws -> Plan {
+        try Plan(from: contents, to: concerned.map(target), others: others)
+    }
+
+    private func apply(_ plan: Plan) throws {
         for step in plan.steps {
             try plane.apply(step)
             contents.apply(step)
@@ -104,6 +136,56 @@ public actor Controller<Plane: DataPlane> {
                 Target.Backend(address: $0.address, nextHop: $1)
             },
             slots: watched.base.falling(from: watched.members, to: serves))
+    }
+}
+
+// MARK: - What it tells
+
+extension Controller {
+    /// Reads the counters now, for the rates that are told later; to be called every second.
+    public func read() throws {
+        let reading = try Reading(taken: now(), counters: plane.counters())
+        (baseline, latest) = (latest, reading)
+    }
+
+    /// What is known now. `interfaces` is the one thing that a controller does not know.
+    public func status(on interfaces: [Status.Interface]) throws -> Status {
+        let reading = try Reading(taken: now(), counters: plane.counters())
+        return Status(
+            taken: reading.taken, interfaces: interfaces,
+            services: services.map { status(of: $0, Meter(reading, since: baseline)) })
+    }
+
+    /// What was counted until now.
+    public func counters() throws -> CountersReport {
+        let reading = try Reading(taken: now(), counters: plane.counters())
+        let names = Dictionary(
+            uniqueKeysWithValues: services.map { ($0.service.key, Names($0.service)) })
+        return CountersReport(Meter(reading, since: baseline), of: contents, names: names)
+    }
+
+    private func status(of watched: WatchedService, _ meter: Meter) -> Status.Service {
+        let service = watched.service
+        let installed = contents.services[service.key]
+        let slots = installed?.slots ?? []
+        let owned = slots.reduce(into: [BackendID: Int]()) { owned, owner in
+            if let owner { owned[owner, default: 0] += 1 }
+        }
+        let numbers = Dictionary(
+            contents.backends.filter { $0.value.service == installed?.id }
+                .map { ($0.value.address, $0.key) }, uniquingKeysWith: { first, _ in first })
+        return Status.Service(
+            service, slots: slots.count,
+            slotsWithoutOwner: slots.count - owned.values.reduce(0, +),
+            traffic: installed.map { meter.traffic(of: $0.id) } ?? Traffic(Count()),
+            backends: service.backends.map { backend in
+                let number = numbers[backend.address]
+                return Status.Backend(
+                    backend, health: health[BackendReference(service.name, backend.name)],
+                    way: reachability[backend.address],
+                    slots: number.flatMap { owned[$0] } ?? 0, of: slots.count,
+                    traffic: number.map { meter.traffic(of: $0) } ?? Traffic(Count()))
+            })
     }
 }
 
@@ -141,16 +223,18 @@ private struct WatchedService: Sendable {
 }
 
 private func initialHealth(
-    of backend: Backend, in service: Service, _ contents: PlaneContents
+    of backend: Backend, in service: Service, _ contents: PlaneContents, at moment: Date
 ) -> Health {
-    guard service.healthCheck != nil else { return Health(state: .up, because: "not checked") }
+    guard service.healthCheck != nil else {
+        return Health(state: .up, because: "not checked", since: moment)
+    }
     guard let installed = contents.services[service.key] else {
-        return Health(state: .unknown, because: "not probed yet")
+        return Health(state: .unknown, because: "not probed yet", since: moment)
     }
     let numbers = contents.backends
         .filter { $0.value.service == installed.id && $0.value.address == backend.address }.keys
     let hasSlots = installed.slots.contains { owner in owner.map(numbers.contains) ?? false }
     return hasSlots
-        ? Health(state: .up, because: "served before this controller started")
-        : Health(state: .unknown, because: "not probed yet")
+        ? Health(state: .up, because: "served before this controller started", since: moment)
+        : Health(state: .unknown, because: "not probed yet", since: moment)
 }

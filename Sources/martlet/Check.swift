@@ -1,6 +1,6 @@
 import ArgumentParser
 import Balancing
-import Configuration
+import ConfigurationFile
 
 /// `martlet check FILE`
 struct Check: ParsableCommand {
@@ -13,7 +13,7 @@ struct Check: ParsableCommand {
 
     func run() throws {
         do throws(ConfigurationErrors) {
-            let state = try Configuration.read(file)
+            let state = try ConfigurationFile.read(file)
             let backends = state.services.reduce(0) { $0 + $1.backends.count }
             print(
                 "\(file): right: \(state.services.count) services, \(backends) backends, on "

@@ -18,7 +18,7 @@ struct Decapsulate: ParsableCommand {
     @Flag(help: "End it.")
     var stop = false
     @Option(help: "The directory of the BPF file system that holds the program.")
-    var pins = "/sys/fs/bpf/martlet-decapsulate"
+    var pins = PinOptions.decapsulator
 
     func run() throws {
         do {

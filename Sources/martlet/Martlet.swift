@@ -11,14 +11,18 @@ struct Martlet: AsyncParsableCommand {
         discussion: "Exit status: 0 done, 1 refused by the system, 2 refused configuration, "
             + "64 wrong usage.",
         subcommands: [
-            Run.self, Check.self, Counters.self, Attach.self, Detach.self, Decapsulate.self,
+            Run.self, Check.self, StatusCommand.self, Counters.self, Attach.self, Detach.self,
+            Decapsulate.self,
         ])
 }
 
 /// Where the pins of a command are.
 struct PinOptions: ParsableArguments {
     @Option(help: "The directory of the BPF file system that holds program and tables.")
-    var pins = "/sys/fs/bpf/martlet"
+    var pins = Self.standard
+
+    static let standard = "/sys/fs/bpf/martlet"
+    static let decapsulator = "/sys/fs/bpf/martlet-decapsulate"
 
     var directory: PinDirectory { PinDirectory(pins) }
 }

@@ -1,7 +1,8 @@
+import API
 import ArgumentParser
 import BPF
 import Balancing
-import Configuration
+import ConfigurationFile
 import Control
 import HealthChecks
 import Logging
@@ -21,10 +22,15 @@ struct Run: AsyncParsableCommand {
     @Option(help: "The configuration file.")
     var config: String
     @OptionGroup var pins: PinOptions
+    @OptionGroup var socket: SocketOption
 
     func run() async throws {
         let desired: DesiredState
-        do { desired = try Configuration.read(config) } catch { throw refused(error, status: 2) }
+        do {
+            desired = try ConfigurationFile.read(config)
+        } catch {
+            throw refused(error, status: 2)
+        }
         do {
             let pins = pins.directory
             let lock = try pins.lock()
@@ -32,21 +38,41 @@ struct Run: AsyncParsableCommand {
             logger.logLevel = .info
             let plane = try XDPPlane(takingOver: pins)
             let controller = try Controller(desired, on: plane, logger: logger)
+            let server = try await Server(
+                answers(controller, pins), at: socket.path, logger: logger)
             try await controller.start()
             try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
             for attachment in try Attachments(pins: pins).present() {
                 logger.info("program \(attachment.program) runs on \(attachment.interface)")
             }
-            try await serve(controller, logger)
+            try await serve(controller, server, logger)
             _ = consume lock
         } catch {
             throw refused(error)
         }
     }
 
-    private func serve(_ controller: Controller<XDPPlane>, _ logger: Logger) async throws {
+    private func answers(
+        _ controller: Controller<XDPPlane>, _ pins: PinDirectory
+    ) -> Answers {
+        Answers(
+            status: {
+                let interfaces = try Attachments(pins: pins).present().map {
+                    Status.Interface(
+                        name: $0.interface, mode: $0.mode.map { "\($0)" }, program: $0.program)
+                }
+                return try await controller.status(on: interfaces)
+            },
+            counters: { try await controller.counters() })
+    }
+
+    private func serve(
+        _ controller: Controller<XDPPlane>, _ server: Server, _ logger: Logger
+    ) async throws {
         let group = ServiceGroup(
             services: [
+                server,
+                ReadingService(controller: controller, logger: logger),
                 HealthService(controller: controller, logger: logger),
                 NextHopService(
                     controller: controller, watcher: try NextHopWatcher(controller.addresses)),
@@ -68,9 +94,7 @@ private struct HealthService: ServiceLifecycle.Service {
                 await probe(
                     target.check, of: target.address, on: MultiThreadedEventLoopGroup.singleton)
             } report: { target, result in
-                do { try await controller.take(result, of: target) } catch {
-                    logger.error("\(error)")
-                }
+                await controller.take(result, of: target)
             }
             // Without anything to probe there is still something to wait for.
             while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
@@ -85,7 +109,22 @@ private struct NextHopService: ServiceLifecycle.Service {
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
-            try await watcher.run { try await controller.take($0) }
+            try await watcher.run { await controller.take($0) }
+        }
+    }
+}
+
+/// Reads the counters every second, so that there are rates to tell.
+private struct ReadingService: ServiceLifecycle.Service {
+    let controller: Controller<XDPPlane>
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do { try await controller.read() } catch { logger.error("\(error)") }
+                try? await Task.sleep(for: .seconds(1))
+            }
         }
     }
 }

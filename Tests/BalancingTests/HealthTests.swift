@@ -1,4 +1,5 @@
 import Balancing
+import FoundationEssentials
 import Testing
 
 struct HealthTests {
@@ -7,9 +8,9 @@ struct HealthTests {
 
     /// Feeds `results` ("+" and "-") to a machine and returns its states, one after each.
     private func states(from state: Health.State, _ results: String) -> [Health.State] {
-        var health = Health(state: state, because: "start")
+        var health = Health(state: state, because: "start", since: .distantPast)
         return results.map {
-            _ = health.take($0 == "+" ? Self.good : Self.bad, rise: 2, fall: 3)
+            _ = health.take($0 == "+" ? Self.good : Self.bad, at: .distantPast, rise: 2, fall: 3)
             return health.state
         }
     }
@@ -28,12 +29,15 @@ struct HealthTests {
         #expect(states(from: .down, "+-+") == [.down, .down, .down])
     }
 
-    @Test func `a transition says from where to where and why`() {
-        var health = Health(state: .up, because: "start")
-        #expect(health.take(Self.bad, rise: 1, fall: 2) == nil)
-        let transition = health.take(Self.bad, rise: 1, fall: 2)
+    @Test func `a transition says from where to where and why, and when is kept`() {
+        var health = Health(state: .up, because: "start", since: .distantPast)
+        let (first, second) = (Date(timeIntervalSince1970: 1), Date(timeIntervalSince1970: 2))
+        #expect(health.take(Self.bad, at: first, rise: 1, fall: 2) == nil)
+        #expect(health.since == .distantPast)
+        let transition = health.take(Self.bad, at: second, rise: 1, fall: 2)
         #expect(transition?.from == .up)
         #expect(transition?.to == .down)
         #expect(transition?.cause == "refused")
+        #expect(health.since == second)
     }
 }

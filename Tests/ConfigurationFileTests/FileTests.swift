@@ -1,16 +1,18 @@
-import Configuration
+import ConfigurationFile
 import Glibc
 import Testing
 
 struct FileTests {
     @Test func `a file means what its text means`() throws {
-        let state = try withFile(Array(example.utf8)) { try Configuration.read($0) }
+        let state = try withFile(Array(example.utf8)) { try ConfigurationFile.read($0) }
         #expect(try state == parse(example, file: "m.yaml"))
     }
 
     @Test func `errors of a file carry its path`() throws {
         try withFile(Array("a".utf8)) { path in
-            let error = #expect(throws: ConfigurationErrors.self) { try Configuration.read(path) }
+            let error = #expect(throws: ConfigurationErrors.self) {
+                try ConfigurationFile.read(path)
+            }
             #expect(error?.description.hasPrefix("\(path):1:1: found \"a\"") == true)
         }
     }
@@ -22,7 +24,9 @@ struct FileTests {
         ("/dev/zero", "the file is larger than 4 MiB (27)\n  give a configuration of at most"),
     ])
     func `what can't be read is refused with its errno and a cure`(path: String, reason: String) {
-        let error = #expect(throws: ConfigurationErrors.self) { try Configuration.read(path) }
+        let error = #expect(throws: ConfigurationErrors.self) {
+            try ConfigurationFile.read(path)
+        }
         #expect(error?.description.hasPrefix("cannot read \(path): \(reason)") == true)
     }
 
@@ -30,9 +34,9 @@ struct FileTests {
         let padding = [UInt8](
             repeating: UInt8(ascii: "#"), count: Limits.fileSize - example.utf8.count)
         let largest = Array(example.utf8) + padding
-        #expect(throws: Never.self) { try withFile(largest) { _ = try Configuration.read($0) } }
+        #expect(throws: Never.self) { try withFile(largest) { _ = try ConfigurationFile.read($0) } }
         #expect(throws: ConfigurationErrors.self) {
-            try withFile(largest + [0x0A]) { _ = try Configuration.read($0) }
+            try withFile(largest + [0x0A]) { _ = try ConfigurationFile.read($0) }
         }
     }
 
@@ -47,7 +51,9 @@ struct FileTests {
         bytes: [UInt8], place: String
     ) throws {
         try withFile(bytes) { path in
-            let error = #expect(throws: ConfigurationErrors.self) { try Configuration.read(path) }
+            let error = #expect(throws: ConfigurationErrors.self) {
+                try ConfigurationFile.read(path)
+            }
             #expect(
                 error?.description.hasPrefix("\(path):\(place): found bytes that are not UTF-8")
                     == true, "\(String(describing: error))")

@@ -1,5 +1,5 @@
 import Balancing
-import Configuration
+import ConfigurationFile
 import Foundation
 
 /// The configuration of the examples, from which the tables below change one thing at a time.

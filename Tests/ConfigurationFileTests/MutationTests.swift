@@ -1,4 +1,4 @@
-import Configuration
+import ConfigurationFile
 import Testing
 
 /// Numbers that are the same in every run (SplitMix64).

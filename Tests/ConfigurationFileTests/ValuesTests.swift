@@ -1,5 +1,5 @@
 import Balancing
-import Configuration
+import ConfigurationFile
 import Packets
 import Testing
 

@@ -1,5 +1,5 @@
 import Balancing
-import Configuration
+import ConfigurationFile
 import Foundation
 import Packets
 import Testing
@@ -78,6 +78,6 @@ struct MeaningTests {
         let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
         let path = root.appending(path: "deploy/examples/\(name)").path
-        #expect(try !Configuration.read(path).services.isEmpty)
+        #expect(try !ConfigurationFile.read(path).services.isEmpty)
     }
 }

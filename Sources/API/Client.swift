@@ -1,0 +1,100 @@
+public import Control
+import FoundationEssentials
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// Asks the API; the command line is its first user.
+public struct Client: Sendable {
+    private let socket: SocketPath
+
+    public init(at socket: SocketPath) { self.socket = socket }
+
+    public func status() async throws -> Status { try await get("/v1/status") }
+
+    public func counters() async throws -> CountersReport { try await get("/v1/counters") }
+
+    private func get<Value: Decodable>(_ path: String) async throws -> Value {
+        let answer = try await fetch(path)
+        let decoder = JSONDecoder()
+        decoder.dateDecodingStrategy = .iso8601
+        guard answer.status == 200 else {
+            let problem = try? decoder.decode(Problem.self, from: Data(answer.body))
+            throw Failure(
+                "ask for", path, because: problem?.detail ?? "HTTP \(answer.status)", cure: nil)
+        }
+        do {
+            return try decoder.decode(Value.self, from: Data(answer.body))
+        } catch {
+            throw Failure(
+                "read the answer to", path, because: "\(error)",
+                cure: "is the controller of the same version as this command?")
+        }
+    }
+
+    func fetch(_ path: String, method: HTTPMethod = .GET) async throws -> Answer {
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        let answer = loop.makePromise(of: Answer.self)
+        let alarm = loop.scheduleTask(in: timeout) {
+            answer.fail(Failure("ask for", path, because: "no answer in 5 s", cure: nil))
+        }
+        defer { alarm.cancel() }
+        let connection: any Channel
+        do throws(Failure) {
+            connection = try await socket.connect(on: loop) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.addHTTPClientHandlers()
+                    try pipeline.addHandler(
+                        NIOHTTPClientResponseAggregator(maxContentLength: answerLimit))
+                    try pipeline.addHandler(AnswerReader(answer))
+                }
+            }
+        } catch {
+            answer.fail(error)
+            throw error
+        }
+        defer { connection.close(promise: nil) }
+        let head = HTTPRequestHead(
+            version: .http1_1, method: method, uri: path,
+            headers: ["Host": "martlet", "Connection": "close"])
+        connection.write(HTTPClientRequestPart.head(head), promise: nil)
+        connection.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
+        return try await answer.futureResult.get()
+    }
+}
+
+/// More than 32,767 backends take to tell.
+private let answerLimit = 64 << 20
+private let timeout = TimeAmount.seconds(5)
+
+struct Answer: Sendable {
+    var status: UInt
+    var contentType: String?
+    var body: [UInt8]
+}
+
+private final class AnswerReader: ChannelInboundHandler {
+    typealias InboundIn = NIOHTTPClientResponseFull
+
+    private let answer: EventLoopPromise<Answer>
+
+    init(_ answer: EventLoopPromise<Answer>) { self.answer = answer }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let response = Self.unwrapInboundIn(data)
+        answer.succeed(
+            Answer(
+                status: response.head.status.code,
+                contentType: response.head.headers.first(name: "Content-Type"),
+                body: response.body.map { Array($0.readableBytesView) } ?? []))
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { answer.fail(error) }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        answer.fail(
+            Failure(
+                "read", "the answer", because: "the controller closed the connection", cure: nil))
+    }
+}

@@ -1,0 +1,114 @@
+public import Control
+import FoundationEssentials
+import Glibc
+import HTTPTypes
+import Hummingbird
+public import Logging
+import NIOCore
+import NIOPosix
+public import ServiceLifecycle
+
+/// What the API tells; each answer is made when it is asked for.
+public struct Answers: Sendable {
+    public var status: @Sendable () async throws -> Status
+    public var counters: @Sendable () async throws -> CountersReport
+
+    public init(
+        status: @escaping @Sendable () async throws -> Status,
+        counters: @escaping @Sendable () async throws -> CountersReport
+    ) {
+        self.status = status
+        self.counters = counters
+    }
+}
+
+/// The API: HTTP and JSON over a Unix socket.
+public struct Server: ServiceLifecycle.Service {
+    private let answers: Answers
+    private let socket: SocketPath
+    private let logger: Logger
+
+    /// A server that is not running yet.
+    ///
+    /// - Throws: ``Failure`` if another process serves at `socket`, or no socket can be there. One
+    ///   that a killed process left behind is removed.
+    public init(_ answers: Answers, at socket: SocketPath, logger: Logger) async throws {
+        self.answers = answers
+        self.socket = socket
+        self.logger = logger
+        try await socket.prepare()
+    }
+
+    public func run() async throws {
+        let socket = socket
+        let application = Application(
+            router: router(answers),
+            configuration: .init(address: .unixDomainSocket(path: socket.path)),
+            onServerRunning: { _ in socket.open() }, logger: quiet(logger))
+        defer { socket.remove() }
+        try await application.run()
+    }
+}
+
+/// Every path of the API.
+private func router(_ answers: Answers) -> Router<BasicRequestContext> {
+    let router = Router(context: BasicRequestContext.self)
+    router.add(middleware: Problems())
+    router.get("/v1/status") { _, _ in try json(await answers.status()) }
+    router.get("/v1/counters") { _, _ in try json(await answers.counters()) }
+    return router
+}
+
+private func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
+    Response(
+        status: status, headers: [.contentType: "application/json"],
+        body: .init(byteBuffer: ByteBuffer(bytes: try encoder().encode(value))))
+}
+
+/// How the API writes values, and how its client reads them: dates as RFC 3339 has them.
+func encoder() -> JSONEncoder {
+    let encoder = JSONEncoder()
+    encoder.dateEncodingStrategy = .iso8601
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    return encoder
+}
+
+/// What went wrong, as RFC 9457 has programs tell each other.
+struct Problem: Codable {
+    var title: String
+    var status: Int
+    var detail: String?
+}
+
+/// Makes a ``Problem`` of whatever is thrown below it.
+private struct Problems: RouterMiddleware {
+    typealias Context = BasicRequestContext
+
+    func handle(
+        _ request: Request, context: Context, next: (Request, Context) async throws -> Response
+    ) async throws -> Response {
+        let status: HTTPResponse.Status
+        var detail: String?
+        do {
+            return try await next(request, context)
+        } catch let error as HTTPError {
+            status = error.status
+            detail = error.body ?? "\(request.method) \(request.uri.path) is not of this API"
+        } catch {
+            status = .internalServerError
+            detail = "\(error)"
+        }
+        var response = try json(
+            Problem(title: status.reasonPhrase, status: status.code, detail: detail),
+            status: status)
+        response.headers[.contentType] = "application/problem+json"
+        return response
+    }
+}
+
+/// Hummingbird says when it starts and stops; so do we, in words of our own.
+private func quiet(_ logger: Logger) -> Logger {
+    var logger = logger
+    logger.logLevel = .warning
+    return logger
+}

@@ -1,0 +1,14 @@
+public import Balancing
+public import Packets
+
+/// How people call a service and its backends.
+public struct Names: Hashable, Sendable {
+    public var service: String
+    public var backends: [IPAddress: String]
+
+    public init(_ service: Service) {
+        self.service = service.name
+        backends = Dictionary(
+            uniqueKeysWithValues: service.backends.map { ($0.address, $0.name) })
+    }
+}

@@ -1,0 +1,130 @@
+public import Balancing
+public import FoundationEssentials
+
+/// What a controller knows at a moment, for people and for programs.
+public struct Status: Hashable, Sendable, Codable {
+    /// When it was so.
+    public var taken: Date
+    /// Where the program runs.
+    public var interfaces: [Interface]
+    /// In the order of the configuration.
+    public var services: [Service]
+
+    public init(taken: Date, interfaces: [Interface], services: [Service]) {
+        self.taken = taken
+        self.interfaces = interfaces
+        self.services = services
+    }
+
+    /// A program on an interface.
+    public struct Interface: Hashable, Sendable, Codable {
+        public var name: String
+        /// `native` or `generic`; nil: not known.
+        public var mode: String?
+        /// The kernel's number of the program, as `ip link` and `bpftool` show it.
+        public var program: UInt32
+
+        public init(name: String, mode: String?, program: UInt32) {
+            self.name = name
+            self.mode = mode
+            self.program = program
+        }
+    }
+
+    /// A service with its backends.
+    public struct Service: Hashable, Sendable, Codable {
+        public var name: String
+        /// `192.168.1.100`
+        public var vip: String
+        /// Nil: any.
+        public var port: UInt16?
+        public var transport: String
+        public var scheduler: Scheduler
+        public var forwarding: Forwarding
+        /// How many slots the table has.
+        public var slots: Int
+        /// How many of them have no owner: packets for these are dropped.
+        public var slotsWithoutOwner: Int
+        /// What arrived for it.
+        public var traffic: Traffic
+        /// In the order of the configuration.
+        public var backends: [Backend]
+
+        /// `192.168.1.100:80/tcp`, `[2001:db8::1]:any/udp`: as ``ServiceKey`` is written.
+        public var key: String
+    }
+
+    /// A backend of a service.
+    public struct Backend: Hashable, Sendable, Codable {
+        public var name: String
+        public var address: String
+        public var weight: UInt16
+        public var health: Condition
+        public var way: Way
+        /// How many slots it owns, and which part of all slots that is.
+        public var slots: Int
+        public var share: Double
+        /// What was forwarded to it.
+        public var traffic: Traffic
+    }
+
+    /// What the probes say of a backend.
+    public struct Condition: Hashable, Sendable, Codable {
+        public var state: Health.State
+        /// The finding of the last probe, in words.
+        public var reason: String
+        /// When it came into that state.
+        public var since: Date
+    }
+
+    /// How packets reach a backend.
+    public struct Way: Hashable, Sendable, Codable {
+        /// The interface by which they leave; nil: it can't be reached.
+        public var interface: String?
+        /// The MAC address that they are sent to.
+        public var neighbour: String?
+        /// Why it can't be reached, in words.
+        public var obstacle: String?
+    }
+}
+
+extension Status.Service {
+    init(
+        _ service: Service, slots: Int, slotsWithoutOwner: Int, traffic: Traffic,
+        backends: [Status.Backend]
+    ) {
+        self.init(
+            name: service.name, vip: "\(service.key.vip)", port: service.key.port,
+            transport: service.key.transport.name, scheduler: service.scheduler,
+            forwarding: service.forwarding, slots: slots, slotsWithoutOwner: slotsWithoutOwner,
+            traffic: traffic, backends: backends, key: "\(service.key)")
+    }
+}
+
+extension Status.Backend {
+    init(
+        _ backend: Backend, health: Health?, way: Reachability?, slots: Int, of all: Int,
+        traffic: Traffic
+    ) {
+        self.init(
+            name: backend.name, address: "\(backend.address)", weight: backend.weight,
+            health: Status.Condition(
+                state: health?.state ?? .unknown, reason: health?.finding ?? "not probed yet",
+                since: health?.since ?? .distantPast),
+            way: Status.Way(way), slots: slots, share: all == 0 ? 0 : Double(slots) / Double(all),
+            traffic: traffic)
+    }
+}
+
+extension Status.Way {
+    init(_ reachability: Reachability?) {
+        switch reachability {
+        case .reachable(let hop):
+            self.init(interface: hop.egress.name, neighbour: "\(hop.neighbour)", obstacle: nil)
+        case .unreachable(let reason):
+            self.init(interface: nil, neighbour: nil, obstacle: reason)
+        case nil:
+            self.init(interface: nil, neighbour: nil, obstacle: "the kernel is still asking for it")
+        }
+    }
+}

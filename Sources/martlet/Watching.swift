@@ -1,0 +1,52 @@
+import ArgumentParser
+import FoundationEssentials
+import Glibc
+
+/// How a command shows what it was told.
+struct ShowOptions: ParsableArguments {
+    @Flag(help: "Show JSON, for programs.")
+    var json = false
+    @Flag(help: "Show it again and again, until Ctrl-C.")
+    var watch = false
+    @Option(help: "With --watch: seconds from one time to the next.")
+    var interval = 1.0
+
+    func validate() throws {
+        guard (0.1...3600).contains(interval) else {
+            throw ValidationError("--interval takes seconds from 0.1 to 3600")
+        }
+    }
+
+    /// Shows what `ask` returns, once or again and again.
+    ///
+    /// A terminal shows the newest only; into a file or a pipe they go one after the other.
+    func show<Value: Encodable & Sendable>(
+        _ ask: () async throws -> Value, text: (Value) -> String
+    ) async throws {
+        let isTerminal = watch && !json && isatty(STDOUT_FILENO) == 1
+        // Ctrl-C is how watching ends well.
+        if watch { signal(SIGINT) { _ in _exit(0) } }
+        repeat {
+            let value = try await ask()
+            let shown = json ? try jsonText(value) : text(value)
+            printWhole((isTerminal ? homeAndClear : "") + shown + "\n")
+            if watch {
+                if !isTerminal, !json { printWhole("\n") }
+                try await Task.sleep(for: .seconds(interval))
+            }
+        } while watch
+    }
+
+    private func jsonText(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.dateEncodingStrategy = .iso8601
+        encoder.outputFormatting =
+            watch
+            ? [.sortedKeys, .withoutEscapingSlashes]
+            : [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+}
+
+/// ECMA-48: the cursor to the upper left corner (CUP), everything behind it erased (ED).
+private let homeAndClear = "\u{1B}[H\u{1B}[J"
