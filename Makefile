@@ -1,16 +1,31 @@
 # The commands of the README. Everything else is `swift build` and `swift test`.
 
-PACKAGES := bpftool clang-format curl ethtool iproute2 libbpf-dev libelf-dev linux-libc-dev pkg-config \
-	util-linux zlib1g-dev
+PACKAGES := bpftool clang-format curl ethtool iproute2 libbpf-dev libelf-dev linux-libc-dev \
+	pkg-config tcpdump util-linux zlib1g-dev
 
-.PHONY: build test packages
+.PHONY: build demo packages static test
 
-build:
+build: packages
 	swift build
+
+# A client, a balancer and three servers in namespaces, and what happens when one dies.
+demo: packages
+	swift build --product martlet
+	swift build --product martlet-lab
+	@$$(swift build --show-bin-path)/martlet-lab demo
+
+# One file that needs nothing of the machine it runs on but the kernel.
+static: packages
+	swift build -c release -Xswiftc -static-executable --scratch-path .build-static \
+		--product martlet
+	@mkdir -p .build-static/dist
+	@strip -o .build-static/dist/martlet \
+		$$(swift build -c release --scratch-path .build-static --show-bin-path)/martlet
+	@ls -l .build-static/dist/martlet
 
 # Loading BPF programs needs root; without it those tests are skipped, and this says so.
 test: packages
-	@[ "$$(id -u)" = 0 ] || echo "not root: the tests that load BPF programs are skipped"
+	@[ "$$(id -u)" = 0 ] || echo "not root: tests of networks and BPF programs are skipped"
 	swift test
 
 # Installs the Debian packages that are missing, and says which before it does.

@@ -34,22 +34,32 @@ struct Run: AsyncParsableCommand {
         do {
             let pins = pins.directory
             let lock = try pins.lock()
-            var logger = Logger(label: "martlet")
-            logger.logLevel = .info
-            let plane = try XDPPlane(takingOver: pins)
-            let controller = try Controller(desired, on: plane, logger: logger)
-            let server = try await Server(
-                answers(controller, pins), at: socket.path, logger: logger)
-            try await controller.start()
-            try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
-            for attachment in try Attachments(pins: pins).present() {
-                logger.info("program \(attachment.program) runs on \(attachment.interface)")
+            do {
+                try await balance(desired, pins)
+            } catch {
+                // An empty one only: what a controller before us pinned stays.
+                try? pins.removeDirectory()
+                throw error
             }
-            try await serve(controller, server, logger)
             _ = consume lock
         } catch {
             throw refused(error)
         }
+    }
+
+    private func balance(_ desired: DesiredState, _ pins: PinDirectory) async throws {
+        var logger = Logger(label: "martlet")
+        logger.logLevel = .info
+        let plane = try XDPPlane(takingOver: pins)
+        let controller = try Controller(desired, on: plane, logger: logger)
+        let server = try await Server(
+            answers(controller, pins), at: socket.path, logger: logger)
+        try await controller.start()
+        try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
+        for attachment in try Attachments(pins: pins).present() {
+            logger.info("program \(attachment.program) runs on \(attachment.interface)")
+        }
+        try await serve(controller, server, logger)
     }
 
     private func answers(
