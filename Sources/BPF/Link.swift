@@ -24,9 +24,9 @@ public struct Link: ~Copyable, Sendable {
     ///
     /// `bpf(BPF_LINK_UPDATE)`
     public borrowing func update(to program: borrowing Program) throws(Failure) {
-        var options = bpf_link_update_opts()
-        options.sz = MemoryLayout<bpf_link_update_opts>.size
-        let result = bpf_link_update(descriptor.number, program.descriptor.number, &options)
+        let result = withOptions(bpf_link_update_opts.self, \.sz) { options in
+            bpf_link_update(descriptor.number, program.descriptor.number, options)
+        }
         try ask("replace program", "on \(name)") { result }
     }
 

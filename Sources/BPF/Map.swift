@@ -58,12 +58,12 @@ public struct Map<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Send
     public init(
         creating kind: MapKind, named name: String, capacity: Int, flags: MapFlags = []
     ) throws(Failure) {
-        var options = bpf_map_create_opts()
-        options.sz = MemoryLayout<bpf_map_create_opts>.size
-        options.map_flags = flags.rawValue
-        let result = bpf_map_create(
-            kind.type, name, UInt32(MemoryLayout<Key>.size), UInt32(MemoryLayout<Value>.size),
-            UInt32(capacity), &options)
+        let result = withOptions(bpf_map_create_opts.self, \.sz) { options in
+            options.pointee.map_flags = flags.rawValue
+            return bpf_map_create(
+                kind.type, name, UInt32(MemoryLayout<Key>.size), UInt32(MemoryLayout<Value>.size),
+                UInt32(capacity), options)
+        }
         let number = try ask("create map", name) { result }
         try self.init(Descriptor(owning: number), name: name)
     }
@@ -115,12 +115,12 @@ public struct Map<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Send
         var keys = entries.map(\.key)
         var values = entries.map(\.value)
         var count = UInt32(entries.count)
-        var options = bpf_map_batch_opts()
-        options.sz = MemoryLayout<bpf_map_batch_opts>.size
         let result = keys.withUnsafeMutableBytes { keys in
             values.withUnsafeMutableBytes { values in
-                bpf_map_update_batch(
-                    descriptor.number, keys.baseAddress, values.baseAddress, &count, &options)
+                withOptions(bpf_map_batch_opts.self, \.sz) { options in
+                    bpf_map_update_batch(
+                        descriptor.number, keys.baseAddress, values.baseAddress, &count, options)
+                }
             }
         }
         try ask("write \(entries.count) entries of map", name) { result }

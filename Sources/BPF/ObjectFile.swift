@@ -13,14 +13,14 @@ public struct ObjectFile: ~Copyable {
         let log = LogBuffer()
         let (raw, code): (OpaquePointer?, Int32) = image.withUnsafeBufferPointer { image in
             name.withCString { name in
-                var options = bpf_object_open_opts()
-                options.sz = MemoryLayout<bpf_object_open_opts>.size
-                options.object_name = name
-                // Left empty unless the verifier refuses: libbpf then loads once more, with it.
-                options.kernel_log_buf = log.start
-                options.kernel_log_size = LogBuffer.size
-                let raw = bpf_object__open_mem(image.baseAddress, image.count, &options)
-                return (raw, raw == nil ? errno : 0)
+                withOptions(bpf_object_open_opts.self, \.sz) { options in
+                    options.pointee.object_name = name
+                    // Left empty unless the verifier refuses: libbpf then loads again, with it.
+                    options.pointee.kernel_log_buf = log.start
+                    options.pointee.kernel_log_size = LogBuffer.size
+                    let raw = bpf_object__open_mem(image.baseAddress, image.count, options)
+                    return (raw, raw == nil ? errno : 0)
+                }
             }
         }
         guard let raw else { throw Failure("read object", name, code: code) }

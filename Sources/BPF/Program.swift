@@ -52,28 +52,28 @@ public struct Program: ~Copyable, Sendable {
         context.data = UInt32(metadata)
         context.data_end = UInt32(packet.count)
         context.ingress_ifindex = ingress ?? 0
-        var options = bpf_test_run_opts()
-        options.sz = MemoryLayout<bpf_test_run_opts>.size
-        options.repeat = count
-        let result = packet.withUnsafeBytes { packet in
+        let (result, told) = packet.withUnsafeBytes { packet in
             output.withUnsafeMutableBytes { output in
                 withUnsafePointer(to: &context) { context in
-                    options.data_in = packet.baseAddress
-                    options.data_size_in = UInt32(packet.count)
-                    options.data_out = output.baseAddress
-                    options.data_size_out = UInt32(output.count)
-                    if ingress != nil || metadata > 0 {
-                        options.ctx_in = UnsafeRawPointer(context)
-                        options.ctx_size_in = UInt32(MemoryLayout<xdp_md>.size)
+                    withOptions(bpf_test_run_opts.self, \.sz) { options in
+                        options.pointee.repeat = count
+                        options.pointee.data_in = packet.baseAddress
+                        options.pointee.data_size_in = UInt32(packet.count)
+                        options.pointee.data_out = output.baseAddress
+                        options.pointee.data_size_out = UInt32(output.count)
+                        if ingress != nil || metadata > 0 {
+                            options.pointee.ctx_in = UnsafeRawPointer(context)
+                            options.pointee.ctx_size_in = UInt32(MemoryLayout<xdp_md>.size)
+                        }
+                        return (bpf_prog_test_run_opts(descriptor.number, options), options.pointee)
                     }
-                    return bpf_prog_test_run_opts(descriptor.number, &options)
                 }
             }
         }
         try ask("run program", name) { result }
-        output.removeLast(output.count - Int(options.data_size_out))
+        output.removeLast(output.count - Int(told.data_size_out))
         return Result(
-            action: options.retval, packet: output, duration: .nanoseconds(Int64(options.duration)))
+            action: told.retval, packet: output, duration: .nanoseconds(Int64(told.duration)))
     }
 
     /// Attaches the program to the XDP hook of the interface: `bpf(BPF_LINK_CREATE)`.
@@ -82,10 +82,10 @@ public struct Program: ~Copyable, Sendable {
     public borrowing func attach(
         toInterface index: UInt32, named interface: String, mode: XDPMode
     ) throws(Failure) -> Link {
-        var options = bpf_link_create_opts()
-        options.sz = MemoryLayout<bpf_link_create_opts>.size
-        options.flags = mode.rawValue
-        let result = bpf_link_create(descriptor.number, Int32(index), BPF_XDP, &options)
+        let result = withOptions(bpf_link_create_opts.self, \.sz) { options in
+            options.pointee.flags = mode.rawValue
+            return bpf_link_create(descriptor.number, Int32(index), BPF_XDP, options)
+        }
         let number = try ask("attach program", "\(name) to \(interface)") { result }
         return Link(descriptor: Descriptor(owning: number), name: interface)
     }

@@ -28,14 +28,13 @@ public struct XDPHook: Sendable, Hashable {
 
     /// The program on the hook, if there is one: `RTM_GETLINK`, `IFLA_XDP`.
     public func occupant() throws(Failure) -> Occupant? {
-        var options = bpf_xdp_query_opts()
-        options.sz = MemoryLayout<bpf_xdp_query_opts>.size
-        let result = bpf_xdp_query(Int32(index), 0, &options)
-        try ask("ask for the XDP program of", interface) { result }
-        if options.drv_prog_id != 0 { return Occupant(mode: .native, program: options.drv_prog_id) }
-        if options.skb_prog_id != 0 {
-            return Occupant(mode: .generic, program: options.skb_prog_id)
+        let (result, native, generic) = withOptions(bpf_xdp_query_opts.self, \.sz) { options in
+            let result = bpf_xdp_query(Int32(index), 0, options)
+            return (result, options.pointee.drv_prog_id, options.pointee.skb_prog_id)
         }
+        try ask("ask for the XDP program of", interface) { result }
+        if native != 0 { return Occupant(mode: .native, program: native) }
+        if generic != 0 { return Occupant(mode: .generic, program: generic) }
         return nil
     }
 

@@ -83,7 +83,7 @@ struct NetlinkSocket: ~Copyable, Sendable {
 let patience = 5
 
 /// A file descriptor that closes itself.
-private struct Descriptor: ~Copyable, Sendable {
+struct Descriptor: ~Copyable, Sendable {
     let number: Int32
 
     deinit { close(number) }
