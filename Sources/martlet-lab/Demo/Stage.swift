@@ -64,6 +64,10 @@ final class Stage {
         let started = try await network["balancer"].start(
             [martlet, "run", "--config", "/run/martlet.yaml"])
         try await started.errors.first { $0.contains("runs on eth1") }
+        // Its socket comes a moment later; until then `counters` would read the tables, nameless.
+        try await eventually("the controller answers") {
+            try await network["balancer"].attempt([martlet, "status"]).succeeded
+        }
         controller = started
     }
 
