@@ -125,7 +125,7 @@ let package = Package(
             dependencies: ["Balancing", "HealthChecks", "Packets"] + nio,
             swiftSettings: common),
         .testTarget(
-            name: "MartletTests", dependencies: ["Balancing", "Control", "martlet"],
+            name: "MartletTests", dependencies: ["Balancing", "Control", "Packets", "martlet"],
             swiftSettings: common),
         .testTarget(
             name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],

@@ -32,7 +32,9 @@ public struct Client: Sendable {
         }
     }
 
-    func fetch(_ path: String, method: HTTPMethod = .GET) async throws -> Answer {
+    func fetch(
+        _ path: String, method: HTTPMethod = .GET, body: [UInt8] = []
+    ) async throws -> Answer {
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let answer = loop.makePromise(of: Answer.self)
         let alarm = loop.scheduleTask(in: timeout) {
@@ -55,10 +57,15 @@ public struct Client: Sendable {
             throw error
         }
         defer { connection.close(promise: nil) }
-        let head = HTTPRequestHead(
+        var head = HTTPRequestHead(
             version: .http1_1, method: method, uri: path,
             headers: ["Host": "martlet", "Connection": "close"])
+        if !body.isEmpty { head.headers.add(name: "Content-Length", value: "\(body.count)") }
         connection.write(HTTPClientRequestPart.head(head), promise: nil)
+        if !body.isEmpty {
+            let bytes = ByteBuffer(bytes: body)
+            connection.write(HTTPClientRequestPart.body(.byteBuffer(bytes)), promise: nil)
+        }
         connection.writeAndFlush(HTTPClientRequestPart.end(nil), promise: nil)
         return try await answer.futureResult.get()
     }
@@ -71,6 +78,7 @@ private let timeout = TimeAmount.seconds(5)
 struct Answer: Sendable {
     var status: UInt
     var contentType: String?
+    var allow: String?
     var body: [UInt8]
 }
 
@@ -87,6 +95,7 @@ private final class AnswerReader: ChannelInboundHandler {
             Answer(
                 status: response.head.status.code,
                 contentType: response.head.headers.first(name: "Content-Type"),
+                allow: response.head.headers.first(name: "Allow"),
                 body: response.body.map { Array($0.readableBytesView) } ?? []))
     }
 

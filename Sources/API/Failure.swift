@@ -4,6 +4,9 @@ import Glibc
 public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
     /// The `errno` of the call that failed; 0: it was none.
     public let code: Int32
+    /// Whether the cause is that nobody serves there: no socket, or one that a process left.
+    public var isAbsence: Bool { code == ENOENT || code == ECONNREFUSED }
+
     /// `cannot connect to …: No such file or directory (2)`, and below it the cure.
     public let description: String
 

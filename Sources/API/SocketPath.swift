@@ -12,25 +12,57 @@ public struct SocketPath: Sendable, Hashable {
     private static let mode: mode_t = 0o660
     /// Nobody else even gets to the socket while it is being made.
     private static let directoryMode: mode_t = 0o750
+    /// `sun_path` of unix(7), less the zero at its end.
+    static let longest = 107
 
-    /// Makes the directory, and removes what a killed process left.
-    func prepare() async throws {
-        let directory = path.split(separator: "/").dropLast().joined(separator: "/")
-        guard unsafe mkdir("/" + directory, Self.directoryMode) == 0 || errno == EEXIST else {
-            throw Failure("make directory", "/" + directory, code: errno, cure: nil)
+    /// The file whose lock is the right to serve here.
+    var lockPath: String { path + ".lock" }
+
+    var isTaken: Failure {
+        Failure(
+            "serve the API at", path, because: "another process does",
+            cure: "stop it, or give this one another `--socket`")
+    }
+
+    private var directory: String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// Makes the directory; says whether it was missing.
+    func makeDirectory() throws(Failure) -> Bool {
+        if unsafe mkdir(directory, Self.directoryMode) == 0 { return true }
+        // What the kernel says of a directory that is there depends on where that is.
+        let code = errno
+        if unsafe access(directory, F_OK) == 0 { return false }
+        throw Failure(
+            "make directory", directory, code: code,
+            cure: "name a socket in a directory that can be made with `--socket`")
+    }
+
+    /// Removes the directory if it is empty.
+    func removeDirectory() { _ = unsafe rmdir(directory) }
+
+    /// Removes a socket that nobody listens on; to be called by whoever has the claim.
+    ///
+    /// The kernel refuses a connection to any file: what is not a socket is somebody's data.
+    func clear() async throws(Failure) {
+        var found = stat()
+        guard unsafe lstat(path, &found) == 0 else { return }
+        guard found.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(
+                "serve the API at", path, because: "there is a file that is not a socket",
+                cure: "remove it, or name another path with `--socket`")
         }
-        guard unsafe access(path, F_OK) == 0 else { return }
-        do {
+        do throws(Failure) {
             let connection = try await connect()
-            try? await connection.close()
+            connection.close(promise: nil)
         } catch {
             guard error.code == ECONNREFUSED else { throw error }
             remove()
             return
         }
-        throw Failure(
-            "serve the API at", path, because: "another process does",
-            cure: "stop it, or give this one another `--socket`")
+        throw isTaken
     }
 
     /// Lets the group in, once the socket is there.

@@ -18,6 +18,8 @@ public actor Controller<Plane: DataPlane> {
     private var health: [BackendReference: Health] = [:]
     /// Indices of the services whose targets may differ from what the plane holds.
     private var unsettled: Set<Int> = []
+    /// Why the last attempt to settle them was refused, so that each refusal is told once.
+    private var refusals: [Int: String] = [:]
     /// The last two readings of the counters; the older is what rates are reckoned from.
     private var baseline: Reading?
     private var latest: Reading?
@@ -98,14 +100,20 @@ public actor Controller<Plane: DataPlane> {
         settle()
     }
 
-    /// Brings the plane up to date. What it refuses is tried again with the next news.
-    private func settle() {
+    /// Brings the plane up to date with all news. What it refuses waits for the next call.
+    public func settle() {
         for index in unsettled.sorted() {
+            let name = services[index].service.name
             do {
                 try apply(plan(for: [services[index]], others: .kept))
                 unsettled.remove(index)
+                if refusals.removeValue(forKey: index) != nil {
+                    logger.notice("\(name) is up to date again")
+                }
             } catch {
-                logger.error("\(services[index].service.name) is not up to date: \(error)")
+                let reason = "\(error)"
+                guard refusals.updateValue(reason, forKey: index) != reason else { continue }
+                logger.error("\(name) is not up to date: \(reason)")
             }
         }
     }
@@ -151,9 +159,14 @@ extension Controller {
     /// What is known now. `interfaces` is the one thing that a controller does not know.
     public func status(on interfaces: [Status.Interface]) throws -> Status {
         let reading = try Reading(taken: now(), counters: plane.counters())
+        let meter = Meter(reading, since: baseline)
         return Status(
-            taken: reading.taken, interfaces: interfaces,
-            services: services.map { status(of: $0, Meter(reading, since: baseline)) })
+            taken: reading.taken, interval: meter.interval, interfaces: interfaces,
+            services: services.enumerated().map { index, watched in
+                var service = status(of: watched, meter)
+                service.refusal = refusals[index]
+                return service
+            })
     }
 
     /// What was counted until now.

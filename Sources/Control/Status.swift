@@ -5,13 +5,18 @@ public import FoundationEssentials
 public struct Status: Hashable, Sendable, Codable {
     /// When it was so.
     public var taken: Date
+    /// Over how many seconds the rates are; nil: there are none.
+    public var interval: Double?
     /// Where the program runs.
     public var interfaces: [Interface]
     /// In the order of the configuration.
     public var services: [Service]
 
-    public init(taken: Date, interfaces: [Interface], services: [Service]) {
+    public init(
+        taken: Date, interval: Double? = nil, interfaces: [Interface], services: [Service]
+    ) {
         self.taken = taken
+        self.interval = interval
         self.interfaces = interfaces
         self.services = services
     }
@@ -49,6 +54,9 @@ public struct Status: Hashable, Sendable, Codable {
         public var traffic: Traffic
         /// In the order of the configuration.
         public var backends: [Backend]
+
+        /// Why the data plane is not up to date with what is told here; nil: it is.
+        public var refusal: String?
 
         /// `192.168.1.100:80/tcp`, `[2001:db8::1]:any/udp`: as ``ServiceKey`` is written.
         public var key: String

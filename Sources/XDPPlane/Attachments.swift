@@ -39,7 +39,6 @@ public struct Attachments: Sendable {
     public func set(
         _ program: borrowing Program, on hooks: [XDPHook], mode: AttachMode
     ) throws(Failure) {
-        try drop { index in !hooks.contains { $0.index == index } }
         var replaced: [XDPHook] = []
         var fresh: [XDPHook] = []
         for hook in hooks {
@@ -51,6 +50,7 @@ public struct Attachments: Sendable {
             try Link(pinnedAt: path, name: hook.interface).update(to: program)
         }
         try replacePin(of: program)
+        try drop { index in !hooks.contains { $0.index == index } }
     }
 
     /// Attaches the pinned program to one more interface.

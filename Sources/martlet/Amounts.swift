@@ -3,7 +3,7 @@ import FoundationEssentials
 /// A rate as people read it: `0`, `12.3`, `4.56 k`, `1.2 M`; `-` where it is not known.
 func rate(_ perSecond: Double?) -> String {
     guard let perSecond else { return "-" }
-    let steps: [(Double, String)] = [(1e9, " G"), (1e6, " M"), (1e3, " k")]
+    let steps: [(Double, String)] = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")]
     let (unit, name) = steps.first { perSecond >= $0.0 } ?? (1, "")
     return digits(perSecond / unit) + name
 }
@@ -29,7 +29,8 @@ private func digits(_ number: Double) -> String {
     return tenths(number)
 }
 
-private func tenths(_ number: Double) -> String {
+/// With one digit after the point: `2.0`.
+func tenths(_ number: Double) -> String {
     let tenths = Int((number * 10).rounded())
     return "\(tenths / 10).\(tenths % 10)"
 }

@@ -4,6 +4,7 @@ import BPF
 import Balancing
 import Control
 import FoundationEssentials
+import Glibc
 import XDPPlane
 
 /// `martlet counters`
@@ -21,26 +22,40 @@ struct Counters: AsyncParsableCommand {
 
     func run() async throws {
         do {
-            let client = Client(at: socket.path)
-            if pins == nil, let report = try? await client.counters() {
-                var first: CountersReport? = report
-                try await show.show(
-                    {
-                        defer { first = nil }
-                        if let first { return first }
-                        return try await client.counters()
-                    }, text: text)
-            } else {
-                let directory = PinDirectory(pins ?? PinOptions.standard)
-                if pins == nil {
-                    printError("no controller at \(socket.socket): read from \(directory.path)")
-                }
-                var tables = try PinnedTables(directory)
-                try await show.show({ try tables.report() }, text: text)
-            }
+            var source = CountersSource(socket: socket, pins: pins)
+            try await show.show({ try await source.report() }, text: text)
         } catch {
             throw refused(error)
         }
+    }
+}
+
+/// Where the counters come from: the controller, while there is one; else the pinned tables.
+private struct CountersSource {
+    private let socket: SocketOption
+    /// What is read when no controller is asked.
+    private let directory: PinDirectory
+    private var isControllerAsked: Bool
+    private var tables: PinnedTables?
+
+    init(socket: SocketOption, pins: String?) {
+        self.socket = socket
+        directory = PinDirectory(pins ?? PinOptions.standard)
+        isControllerAsked = pins == nil
+    }
+
+    mutating func report() async throws -> CountersReport {
+        if isControllerAsked {
+            do {
+                return try await Client(at: socket.path).counters()
+            } catch let error as API.Failure where error.isAbsence {
+                printError("no controller at \(socket.socket): read from \(directory.path)")
+                isControllerAsked = false
+            }
+        }
+        var present = try tables ?? PinnedTables(directory)
+        defer { tables = present }
+        return try present.report()
     }
 }
 
@@ -55,12 +70,16 @@ private struct PinnedTables {
     }
 
     init(_ pins: PinDirectory) throws {
+        // What may not be seen is not missing.
+        if unsafe access(pins.path, X_OK) != 0, errno == EACCES {
+            throw BPF.Failure("read counters in", pins.path, code: EACCES)
+        }
         if let plane = try XDPPlane(lookingAt: pins) {
             source = .balancer(plane)
         } else if try Decapsulator(pins: pins).counters() != nil {
             source = .decapsulator(Decapsulator(pins: pins))
         } else {
-            throw Failure(
+            throw BPF.Failure(
                 "read counters in", pins.path, because: "nothing is pinned there",
                 cure: "`martlet run` pins its tables in \(PinOptions.standard), `martlet "
                     + "decapsulate` in \(PinOptions.decapsulator)")

@@ -7,8 +7,13 @@ func text(_ status: Status) -> String {
         "\(interface.name): program \(interface.program), \(interface.mode ?? "mode not known")"
     }
     if status.interfaces.isEmpty { lines.append("the program runs on no interface") }
+    lines.append(rates(over: status.interval))
     for service in status.services { lines += [""] + section(service, at: status) }
     return lines.joined(separator: "\n")
+}
+
+private func rates(over interval: Double?) -> String {
+    interval.map { "rates are those of the last \(tenths($0)) s" } ?? "rates are not known yet"
 }
 
 private func section(_ service: Status.Service, at status: Status) -> [String] {
@@ -24,21 +29,39 @@ private func section(_ service: Status.Service, at status: Status) -> [String] {
             "  NOBODY SERVES \(service.slotsWithoutOwner) of \(service.slots) slots: "
                 + "packets for them are dropped")
     }
+    if let refusal = service.refusal {
+        lines.append("  NOT UP TO DATE, and tried again every second:")
+        lines += refusal.split(separator: "\n").map { "    \($0)" }
+    }
+    return lines + conditions(service, at: status) + ways(service)
+}
+
+/// Of each backend what it is taken for, why, and what it gets because of that.
+private func conditions(_ service: Status.Service, at status: Status) -> [String] {
     var table = Table([
-        ("BACKEND", .left), ("ADDRESS", .left), ("WEIGHT", .right), ("STATE", .left),
-        ("FOR", .right), ("SHARE", .right), ("PACKETS", .right), ("BYTES", .right),
-        ("PKT/S", .right), ("BIT/S", .right), ("REASON", .left),
+        ("BACKEND", .left), ("WEIGHT", .right), ("STATE", .left), ("FOR", .right),
+        ("SLOTS", .right), ("SHARE", .right), ("REASON", .left),
     ])
     for backend in service.backends {
         table.add([
-            backend.name, backend.address, "\(backend.weight)", state(backend),
-            age(from: backend.health.since, to: status.taken), percentage(backend.share),
-            "\(backend.traffic.packets)", "\(backend.traffic.bytes)",
-            rate(backend.traffic.packetsPerSecond), rate(backend.traffic.bitsPerSecond),
-            reason(backend),
+            backend.name, "\(backend.weight)", state(backend),
+            age(from: backend.health.since, to: status.taken), "\(backend.slots)",
+            percentage(backend.share), reason(backend),
         ])
     }
-    return lines + table.lines(indentation: "  ")
+    return table.lines(indentation: "  ")
+}
+
+/// Of each backend what was sent to it, and how that gets there.
+private func ways(_ service: Status.Service) -> [String] {
+    var table = Table([
+        ("BACKEND", .left), ("PACKETS", .right), ("BYTES", .right), ("PKT/S", .right),
+        ("BIT/S", .right), ("ADDRESS AND NEXT HOP", .left),
+    ])
+    for backend in service.backends {
+        table.add([backend.name] + cells(backend.traffic) + ["\(backend.address) \(way(backend))"])
+    }
+    return table.lines(indentation: "  ")
 }
 
 /// A backend that is healthy but can't be reached is not down: its probes may go another way.
@@ -49,6 +72,13 @@ private func state(_ backend: Status.Backend) -> String {
 
 private func reason(_ backend: Status.Backend) -> String {
     [backend.way.obstacle, backend.health.reason].compactMap { $0 }.joined(separator: "; ")
+}
+
+private func way(_ backend: Status.Backend) -> String {
+    guard let interface = backend.way.interface, let neighbour = backend.way.neighbour else {
+        return "unreachable"
+    }
+    return "by \(neighbour) on \(interface)"
 }
 
 /// The text of `martlet counters`.
@@ -70,7 +100,7 @@ func text(_ report: CountersReport) -> String {
             table.add(cells(backend.traffic) + ["  to \(name)\(backend.address)"])
         }
     }
-    return table.lines().joined(separator: "\n")
+    return (table.lines() + ["", rates(over: report.interval)]).joined(separator: "\n")
 }
 
 private func cells(_ traffic: Traffic) -> [String] {

@@ -34,13 +34,11 @@ struct Run: AsyncParsableCommand {
         do {
             let pins = pins.directory
             let lock = try pins.lock()
-            do {
-                try await balance(desired, pins)
-            } catch {
+            defer {
                 // An empty one only: what a controller before us pinned stays.
                 try? pins.removeDirectory()
-                throw error
             }
+            try await balance(desired, pins)
             _ = consume lock
         } catch {
             throw refused(error)
@@ -54,12 +52,28 @@ struct Run: AsyncParsableCommand {
         let controller = try Controller(desired, on: plane, logger: logger)
         let server = try await Server(
             answers(controller, pins), at: socket.path, logger: logger)
-        try await controller.start()
-        try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
+        let watcher = try NextHopWatcher(controller.addresses)
+        try await begin(desired, pins, plane, controller)
         for attachment in try Attachments(pins: pins).present() {
             logger.info("program \(attachment.program) runs on \(attachment.interface)")
         }
-        try await serve(controller, server, logger)
+        try await serve(controller, server, watcher, logger)
+    }
+
+    /// The program first: where it is refused, the tables of a controller before us are still
+    /// as that one left them. Until they are filled it leaves packets to the kernel.
+    private func begin(
+        _ desired: DesiredState, _ pins: PinDirectory, _ plane: XDPPlane,
+        _ controller: Controller<XDPPlane>
+    ) async throws {
+        let isFirst = pins.entries().isEmpty
+        try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
+        do {
+            try await controller.start()
+        } catch {
+            if isFirst { _ = try? Attachments(pins: pins).removeAll() }
+            throw error
+        }
     }
 
     private func answers(
@@ -77,15 +91,15 @@ struct Run: AsyncParsableCommand {
     }
 
     private func serve(
-        _ controller: Controller<XDPPlane>, _ server: Server, _ logger: Logger
+        _ controller: Controller<XDPPlane>, _ server: Server, _ watcher: NextHopWatcher,
+        _ logger: Logger
     ) async throws {
         let group = ServiceGroup(
             services: [
                 server,
                 ReadingService(controller: controller, logger: logger),
                 HealthService(controller: controller, logger: logger),
-                NextHopService(
-                    controller: controller, watcher: try NextHopWatcher(controller.addresses)),
+                NextHopService(controller: controller, watcher: watcher),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()
@@ -124,7 +138,8 @@ private struct NextHopService: ServiceLifecycle.Service {
     }
 }
 
-/// Reads the counters every second, so that there are rates to tell.
+/// Reads the counters every second, so that there are rates to tell, and tries again what the
+/// plane refused: a service without probes may wait long for other news.
 private struct ReadingService: ServiceLifecycle.Service {
     let controller: Controller<XDPPlane>
     let logger: Logger
@@ -133,6 +148,7 @@ private struct ReadingService: ServiceLifecycle.Service {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
                 do { try await controller.read() } catch { logger.error("\(error)") }
+                await controller.settle()
                 try? await Task.sleep(for: .seconds(1))
             }
         }

@@ -4,7 +4,7 @@ import Glibc
 
 /// How a command shows what it was told.
 struct ShowOptions: ParsableArguments {
-    @Flag(help: "Show JSON, for programs.")
+    @Flag(help: "Show JSON, for programs; with --watch one line each time.")
     var json = false
     @Flag(help: "Show it again and again, until Ctrl-C.")
     var watch = false
@@ -19,7 +19,8 @@ struct ShowOptions: ParsableArguments {
 
     /// Shows what `ask` returns, once or again and again.
     ///
-    /// A terminal shows the newest only; into a file or a pipe they go one after the other.
+    /// A terminal shows the newest only; into a file or a pipe they go one after the other, until
+    /// nobody reads any more.
     func show<Value: Encodable & Sendable>(
         _ ask: () async throws -> Value, text: (Value) -> String
     ) async throws {
@@ -29,11 +30,9 @@ struct ShowOptions: ParsableArguments {
         repeat {
             let value = try await ask()
             let shown = json ? try jsonText(value) : text(value)
-            printWhole((isTerminal ? homeAndClear : "") + shown + "\n")
-            if watch {
-                if !isTerminal, !json { printWhole("\n") }
-                try await Task.sleep(for: .seconds(interval))
-            }
+            let end = watch && !json && !isTerminal ? "\n\n" : "\n"
+            guard printWhole((isTerminal ? homeAndClear : "") + shown + end) else { return }
+            if watch { try await Task.sleep(for: .seconds(interval)) }
         } while watch
     }
 

@@ -46,7 +46,7 @@ struct ServerTests {
             await group.triggerGracefulShutdown()
             try await tasks.waitForAll()
         }
-        #expect(!FileManager.default.fileExists(atPath: socket.path), "it removes its socket")
+        #expect(!FileManager.default.fileExists(atPath: directory.path()), "it leaves nothing")
     }
 
     @Test func `what is told arrives as it was told`() async throws {
@@ -75,8 +75,6 @@ struct ServerTests {
             let problem = try JSONDecoder().decode(Problem.self, from: Data(answer.body))
             #expect(problem.status == 404)
             #expect(problem.detail == "GET /v1/nothing is not of this API")
-            let refused = try await Client(at: socket).fetch("/v1/status", method: .DELETE)
-            #expect((400..<500).contains(refused.status))
         }
     }
 
@@ -89,20 +87,122 @@ struct ServerTests {
         }
     }
 
-    @Test func `two servers don't share a socket, but one takes the place of a dead one`()
+    @Test(arguments: [HTTPMethod.POST, .PUT, .DELETE, .PATCH, .OPTIONS])
+    func `what can be read takes no other method`(method: HTTPMethod) async throws {
+        try await withServer { socket in
+            let answer = try await Client(at: socket).fetch("/v1/status", method: method)
+            #expect(answer.status == 405)
+            #expect(answer.allow == "GET, HEAD")
+            #expect(answer.contentType == "application/problem+json")
+            let elsewhere = try await Client(at: socket).fetch("/v1/nothing", method: method)
+            #expect(elsewhere.status == 404)
+        }
+    }
+
+    @Test(arguments: [(65536, 405), (65537, 413)])
+    func `a body is read as far as its limit, and not a byte further`(
+        bytes: Int, status: UInt
+    ) async throws {
+        try await withServer { socket in
+            let body = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
+            let answer = try await Client(at: socket)
+                .fetch("/v1/status", method: .POST, body: body)
+            #expect(answer.status == status)
+            #expect(answer.contentType == "application/problem+json")
+        }
+    }
+
+    @Test func `a second server is refused before and while the first one listens`()
         async throws
     {
-        try await withServer { socket in
+        try await withDirectory { directory in
+            let socket = SocketPath(directory + "/api.sock")
+            let first = try await SocketClaim.make(at: socket)
             let failure = await #expect(throws: Failure.self) {
-                try await socket.prepare()
+                _ = try await SocketClaim.make(at: socket)
             }
-            #expect(failure?.description.contains("another process does") == true)
-            // A copy of the name, as a killed process leaves it: nobody listens.
-            let dead = SocketPath(socket.path + ".dead")
-            try leaveSocket(at: dead.path)
-            try await dead.prepare()
-            #expect(!FileManager.default.fileExists(atPath: dead.path))
+            #expect(
+                failure?.description == """
+                    cannot serve the API at \(socket.path): another process does
+                      stop it, or give this one another `--socket`
+                    """)
+            withExtendedLifetime(first) {}
         }
+        try await withServer { socket in
+            await #expect(throws: Failure.self) { _ = try await SocketClaim.make(at: socket) }
+            _ = try await Client(at: socket).status()
+        }
+    }
+
+    @Test func `somebody else's socket is left alone while somebody listens`() async throws {
+        try await withDirectory { directory in
+            let path = directory + "/api.sock"
+            let listener = try boundSocket(at: path)
+            defer { close(listener) }
+            #expect(listen(listener, 1) == 0)
+            await #expect(throws: Failure.self) {
+                _ = try await SocketClaim.make(at: SocketPath(path))
+            }
+            #expect(FileManager.default.fileExists(atPath: path))
+        }
+    }
+
+    @Test func `the socket of a dead process is replaced, any other file is kept`()
+        async throws
+    {
+        try await withDirectory { directory in
+            let dead = SocketPath(directory + "/dead.sock")
+            close(try boundSocket(at: dead.path))
+            _ = try await SocketClaim.make(at: dead)
+            #expect(!FileManager.default.fileExists(atPath: dead.path))
+
+            let precious = directory + "/precious"
+            try "data".write(toFile: precious, atomically: false, encoding: .utf8)
+            let link = directory + "/link"
+            try FileManager.default.createSymbolicLink(
+                atPath: link, withDestinationPath: precious)
+            for path in [precious, link, directory] {
+                let failure = await #expect(throws: Failure.self) {
+                    _ = try await SocketClaim.make(at: SocketPath(path))
+                }
+                #expect(failure?.description.contains("not a socket") == true)
+            }
+            #expect(try String(contentsOfFile: precious, encoding: .utf8) == "data")
+            #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == precious)
+        }
+    }
+
+    @Test func `a claim takes with it what it made, and no directory that was there`()
+        async throws
+    {
+        try await withDirectory { directory in
+            let socket = SocketPath(directory + "/made/api.sock")
+            _ = try await SocketClaim.make(at: socket)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == [])
+            _ = try await SocketClaim.make(at: SocketPath(directory + "/api.sock"))
+            #expect(FileManager.default.fileExists(atPath: directory))
+        }
+    }
+
+    @Test(arguments: [(107, true), (108, false)])
+    func `a path has the length that a socket can have`(
+        length: Int, isTaken: Bool
+    ) async throws {
+        try await withDirectory { directory in
+            let name = String(repeating: "s", count: length - directory.utf8.count - 1)
+            let claim = try? await SocketClaim.make(at: SocketPath("\(directory)/\(name)"))
+            #expect((claim != nil) == isTaken)
+        }
+    }
+
+    /// Lends `body` an empty directory.
+    private func withDirectory(_ body: (String) async throws -> Void) async throws {
+        let directory = FileManager.default.temporaryDirectory
+            .appending(path: "martlet-\(UUID().uuidString)").path()
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: false)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        try await body(directory)
     }
 
     @Test func `without a controller the cure is said`() async {
@@ -118,10 +218,9 @@ struct ServerTests {
     }
 }
 
-/// Binds a Unix socket and closes it, which leaves its name.
-private func leaveSocket(at path: String) throws {
+/// A Unix socket with a name, on which nobody listens yet.
+private func boundSocket(at path: String) throws -> Int32 {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -130,5 +229,6 @@ private func leaveSocket(at path: String) throws {
             bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
         }
     }
-    #expect(result == 0)
+    try #require(result == 0)
+    return descriptor
 }

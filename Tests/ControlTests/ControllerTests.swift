@@ -104,6 +104,80 @@ struct ControllerTests {
         #expect(plane.shares()[addresses[1]] == nil)
     }
 
+    @Test func `what is refused is told in the status until it is done, without other news`()
+        async throws
+    {
+        let plane = FakePlane()
+        let controller = try Controller(web(check: nil), on: plane, logger: noLogger)
+        try await controller.start()
+        await controller.take(allReachable)
+        let before = owners(plane)
+        // The next hop goes, the slots that should go with it stay.
+        plane.refuse(after: 1)
+        await controller.take([addresses[0]: .unreachable("no route")])
+        #expect(owners(plane) == before)
+        var service = try await controller.status(on: []).services[0]
+        #expect(service.refusal == "the plane is full")
+        #expect(service.backends[0].slots > 0, "it tells what the plane holds, not what it should")
+        plane.refuse(after: .max)
+        _ = plane.takeSteps()
+        await controller.settle()
+        let steps = plane.takeSteps()
+        #expect(steps.count == 1, "only what was not done: \(steps)")
+        service = try await controller.status(on: []).services[0]
+        #expect(service.refusal == nil)
+        #expect(service.backends[0].slots == 0)
+        await controller.settle()
+        #expect(plane.takeSteps() == [])
+    }
+
+    @Test func `news of one service goes through while another one is refused`() async throws {
+        let plane = FakePlane()
+        var desired = web(check: nil)
+        var other = desired.services[0]
+        other.name = "other"
+        other.key = ServiceKey(vip: other.key.vip, port: 81, transport: .tcp)
+        other.backends = [Backend(name: "server-d", address: addresses[0])]
+        desired.services[0].backends.removeFirst()
+        desired.services.append(other)
+        let controller = try Controller(desired, on: plane, logger: noLogger)
+        try await controller.start()
+        plane.refuse { step in
+            guard case .setNextHop(let id, _) = step else { return false }
+            return plane.address(of: id) == addresses[1]
+        }
+        await controller.take(allReachable)
+        let services = try await controller.status(on: []).services
+        #expect(services.map { $0.refusal != nil } == [true, false])
+        #expect(services.map(\.slotsWithoutOwner) == [65536, 0])
+    }
+
+    @Test func `down and unreachable are told apart, each with its reason and its moment`()
+        async throws
+    {
+        let clock = Mutex(Date(timeIntervalSince1970: 1000))
+        let plane = FakePlane()
+        let controller = try Controller(web(), on: plane, logger: noLogger) {
+            clock.withLock { $0 }
+        }
+        try await controller.start()
+        await controller.take(allReachable)
+        for (address, isUp) in zip(addresses, [true, false, true]) {
+            clock.withLock { $0 += 1 }
+            await controller.take(
+                result(isUp), of: ProbeTarget(check: check, address: address))
+        }
+        await controller.take([addresses[2]: .unreachable("no route")])
+        let backends = try await controller.status(on: []).services[0].backends
+        #expect(backends.map(\.health.state) == [.up, .down, .up])
+        #expect(backends.map(\.health.reason) == ["accepted", "refused", "accepted"])
+        #expect(backends.map(\.health.since.timeIntervalSince1970) == [1001, 1002, 1003])
+        #expect(backends.map(\.way.obstacle) == [nil, nil, "no route"])
+        #expect(backends.map(\.way.interface) == ["eth1", "eth1", nil])
+        #expect(backends.map(\.slots) == [65536, 0, 0])
+        #expect(backends.map(\.share) == [1, 0, 0])
+    }
+
     @Test func `a plan that is refused half-way is gone on with, not repeated`() async throws {
         let plane = FakePlane()
         let controller = try Controller(web(check: nil), on: plane, logger: noLogger)

@@ -9,7 +9,7 @@ import Synchronization
 
 /// A plane that is its contents, and refuses when it is told to.
 final class FakePlane: DataPlane {
-    struct Refusal: Error {}
+    struct Refusal: Error, CustomStringConvertible { let description = "the plane is full" }
 
     private let state: Mutex<State>
 
@@ -18,6 +18,7 @@ final class FakePlane: DataPlane {
         var counters = PlaneCounters(verdicts: [], services: [:], backends: [:])
         var steps: [Step] = []
         var stepsUntilRefusal = Int.max
+        var isRefused: @Sendable (Step) -> Bool = { _ in false }
     }
 
     init(holding contents: PlaneContents = PlaneContents()) {
@@ -29,6 +30,9 @@ final class FakePlane: DataPlane {
     func counters() -> PlaneCounters { state.withLock(\.counters) }
 
     func apply(_ step: Step) throws {
+        // It may ask this plane.
+        let isRefused = state.withLock(\.isRefused)
+        if isRefused(step) { throw Refusal() }
         try state.withLock { state in
             guard state.stepsUntilRefusal > 0 else { throw Refusal() }
             state.stepsUntilRefusal -= 1
@@ -46,6 +50,12 @@ final class FakePlane: DataPlane {
     }
 
     func refuse(after steps: Int) { state.withLock { $0.stepsUntilRefusal = steps } }
+
+    func refuse(_ isRefused: @escaping @Sendable (Step) -> Bool) {
+        state.withLock { $0.isRefused = isRefused }
+    }
+
+    func address(of backend: BackendID) -> IPAddress? { contents().backends[backend]?.address }
 
     func count(_ counters: PlaneCounters) { state.withLock { $0.counters = counters } }
 

@@ -1,5 +1,6 @@
 import Balancing
 import FoundationEssentials
+import Packets
 import Testing
 
 @testable import Control
@@ -16,50 +17,123 @@ struct ReportTests {
             name: name, address: "192.168.1.\(last)", weight: 1,
             health: .init(state: state, reason: reason, since: Self.taken - ago),
             way: .init(
-                interface: obstacle == nil ? "eth1" : nil, neighbour: nil, obstacle: obstacle),
+                interface: obstacle == nil ? "eth1" : nil,
+                neighbour: obstacle == nil ? "02:00:00:00:00:01" : nil, obstacle: obstacle),
             slots: slots, share: Double(slots) / 65536,
             traffic: Traffic(
                 Count(packets: 100, bytes: 6400), since: Count(packets: 50, bytes: 3200),
                 seconds: 2))
     }
 
-    @Test func `status is a table that says of every backend what it is and why`() {
-        let status = Status(
-            taken: Self.taken, interfaces: [.init(name: "eth1", mode: "native", program: 42)],
-            services: [
-                Status.Service(
-                    name: "web", vip: "192.168.1.100", port: 80, transport: "tcp",
-                    scheduler: .maglev, forwarding: .l2DSR, slots: 65536, slotsWithoutOwner: 1,
-                    traffic: Traffic(Count(packets: 7, bytes: 448)),
-                    backends: [
-                        backend("server-a", 101, .up, reason: "HTTP 200", slots: 65535, ago: 12),
-                        backend(
-                            "server-b", 102, .down, reason: "connection refused", slots: 0,
-                            ago: 180),
-                        backend(
-                            "server-c", 103, .up, reason: "HTTP 200", slots: 0,
-                            obstacle: "no route", ago: 90000),
-                    ], key: "192.168.1.100:80/tcp")
+    private func status(_ service: Status.Service) -> Status {
+        Status(
+            taken: Self.taken, interval: 1.96,
+            interfaces: [.init(name: "eth1", mode: "native", program: 42)], services: [service])
+    }
+
+    private func service(
+        _ key: String, slotsWithoutOwner: Int = 0, _ backends: [Status.Backend]
+    ) -> Status.Service {
+        Status.Service(
+            name: "web", vip: "192.168.1.100", port: 80, transport: "tcp", scheduler: .maglev,
+            forwarding: .l2DSR, slots: 65536, slotsWithoutOwner: slotsWithoutOwner,
+            traffic: Traffic(Count(packets: 7, bytes: 448)), backends: backends, key: key)
+    }
+
+    @Test func `status says of every backend what it is and why, what it gets and how`() {
+        var service = service(
+            "192.168.1.100:80/tcp", slotsWithoutOwner: 1,
+            [
+                backend("server-a", 101, .up, reason: "HTTP 200", slots: 65535, ago: 12),
+                backend("server-b", 102, .down, reason: "connection refused", slots: 0, ago: 180),
+                backend(
+                    "server-c", 103, .up, reason: "HTTP 200", slots: 0, obstacle: "no route",
+                    ago: 90000),
             ])
+        service.refusal = "cannot set in backends: out of memory (12)\n  free some"
         #expect(
-            text(status) == """
+            text(status(service)) == """
                 eth1: program 42, native
+                rates are those of the last 2.0 s
 
                 web  192.168.1.100:80/tcp  maglev  l2-dsr
                   arrived: 7 packets, 448 bytes; - packet/s, - bit/s
                   NOBODY SERVES 1 of 65536 slots: packets for them are dropped
-                  BACKEND   ADDRESS        WEIGHT  STATE          FOR    SHARE  PACKETS  BYTES  \
-                PKT/S   BIT/S  REASON
-                  server-a  192.168.1.101       1  up            12 s  100.0 %      100   6400   \
-                25.0  12.8 k  HTTP 200
-                  server-b  192.168.1.102       1  down         3 min    0.0 %      100   6400   \
-                25.0  12.8 k  connection refused
-                  server-c  192.168.1.103       1  unreachable   25 h    0.0 %      100   6400   \
-                25.0  12.8 k  no route; HTTP 200
+                  NOT UP TO DATE, and tried again every second:
+                    cannot set in backends: out of memory (12)
+                      free some
+                  BACKEND   WEIGHT  STATE          FOR  SLOTS    SHARE  REASON
+                  server-a       1  up            12 s  65535  100.0 %  HTTP 200
+                  server-b       1  down         3 min      0    0.0 %  connection refused
+                  server-c       1  unreachable   25 h      0    0.0 %  no route; HTTP 200
+                  BACKEND   PACKETS  BYTES  PKT/S   BIT/S  ADDRESS AND NEXT HOP
+                  server-a      100   6400   25.0  12.8 k  192.168.1.101 by \
+                02:00:00:00:00:01 on eth1
+                  server-b      100   6400   25.0  12.8 k  192.168.1.102 by \
+                02:00:00:00:00:01 on eth1
+                  server-c      100   6400   25.0  12.8 k  192.168.1.103 unreachable
                 """)
     }
 
-    @Test func `counters are a table with every verdict in words`() {
+    @Test(arguments: [8, 20, 40, 63])
+    func `status fits 100 columns, however long names, addresses and reasons are`(letters: Int) {
+        let name = String(repeating: "n", count: letters)
+        let address = "2001:db8:1111:2222:3333:4444:5555:6666"
+        let reason = "HTTP 503, expected 200-299"
+        var backends = [
+            backend(name, 101, .up, reason: reason, slots: 65535, ago: 90000),
+            backend(
+                name, 102, .down, reason: reason, slots: 0,
+                obstacle: "\(address) does not answer on enp130s0f0np1", ago: 90000),
+        ]
+        for index in backends.indices {
+            backends[index].address = address
+            backends[index].traffic = Traffic(
+                Count(packets: 1 << 40, bytes: 1 << 50), since: Count(), seconds: 1)
+        }
+        let shown = text(status(service("[\(address)]:65535/tcp", backends)))
+        for line in shown.split(separator: "\n") { #expect(line.count <= 100, "\(line)") }
+        let words = shown.split { $0 == " " || $0 == "\n" }.joined(separator: " ")
+        #expect(words.contains("\(address) does not answer on enp130s0f0np1; \(reason)"))
+        #expect(words.contains("\(address) by 02:00:00:00:00:01 on eth1"))
+    }
+
+    @Test func `counters are a table with every verdict in words`() throws {
+        let key = ServiceKey(
+            vip: try #require(IPAddress("192.168.1.100")), port: 80, transport: .tcp)
+        let address = try #require(IPAddress("192.168.1.101"))
+        let contents = PlaneContents(
+            services: [key: .init(id: ServiceID(1), slots: [])],
+            backends: [
+                BackendID(7): .init(
+                    service: ServiceID(1), address: address, forwarding: .l2DSR, nextHop: nil)
+            ])
+        func reading(_ packets: UInt64, at second: Double) -> Reading {
+            let count = Count(packets: packets, bytes: packets * 60)
+            return Reading(
+                taken: Self.taken + second,
+                counters: PlaneCounters(
+                    verdicts: [
+                        .init(name: "FORWARD_L2_DSR", text: "forwarded", count: count),
+                        .init(name: "DROP_TRUNCATED", text: "header cut short", count: Count()),
+                    ], services: [ServiceID(1): count], backends: [BackendID(7): count]))
+        }
+        let meter = Meter(reading(12_000, at: 2), since: reading(10_000, at: 0))
+        #expect(
+            text(CountersReport(meter, of: contents)) == """
+                PACKETS   BYTES  PKT/S  BIT/S
+                  12000  720000  1.0 k  480 k  FORWARD_L2_DSR: forwarded
+                      0       0      0      0  DROP_TRUNCATED: header cut short
+                  12000  720000  1.0 k  480 k  received in all
+
+                  12000  720000  1.0 k  480 k  192.168.1.100:80/tcp: arrived
+                  12000  720000  1.0 k  480 k    to 192.168.1.101
+
+                rates are those of the last 2.0 s
+                """)
+    }
+
+    @Test func `counters without a reading before have no rates, and say so`() {
         let report = CountersReport(
             verdicts: [
                 .init(
@@ -71,6 +145,8 @@ struct ReportTests {
                 PACKETS  BYTES  PKT/S  BIT/S
                       3     42      -      -  DROP_TRUNCATED: header cut short
                       3     42      -      -  received in all
+
+                rates are not known yet
                 """)
     }
 
@@ -78,6 +154,7 @@ struct ReportTests {
         arguments: [
             (nil, "-"), (0, "0"), (0.04, "0.0"), (12.34, "12.3"), (99.96, "100"), (999, "999"),
             (1000, "1.0 k"), (12_345, "12.3 k"), (1_234_567, "1.2 M"), (2e9, "2.0 G"),
+            (4e12, "4.0 T"),
         ] as [(Double?, String)])
     func `a rate has the unit that keeps it short`(perSecond: Double?, shown: String) {
         #expect(rate(perSecond) == shown)
