@@ -15,69 +15,176 @@ struct RefusalTests {
 
         """
 
-    /// Runs the controller in the balancer of a small network; what it said and left.
-    private func run(
-        interfaces: String, before: (Node) async throws -> Void = { _ in },
-        as prefix: [String] = []
-    ) async throws -> (output: Output, left: String) {
+    /// What a controller leaves: pins, attached programs, files.
+    private func traces(_ node: Node) async throws -> String {
+        try await node.run([
+            "sh", "-c",
+            "find /sys/fs/bpf /run -mindepth 1 | sort; bpftool net; ip -j link show eth1 type veth",
+        ]).stdout
+    }
+
+    /// Runs the controller in the balancer of a small network, and expects that it is refused with
+    /// `message` and leaves everything as it was.
+    private func expectRefusal(
+        interfaces: String = "eth1", options: [String] = [], as prefix: [String] = [],
+        saying message: String, before: (Node) async throws -> Void = { _ in }
+    ) async throws {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
-            try ("interfaces: [\(interfaces)]\n" + Self.configuration).write(
-                toFile: node.path("/run/martlet.yaml"), atomically: false, encoding: .utf8)
+            try write(interfaces: interfaces, to: node)
             try await before(node)
-            let look = ["sh", "-c", "ls -A /sys/fs/bpf/martlet /run/martlet 2>&1; bpftool net"]
-            let earlier = try await node.attempt(look).stdout
+            let earlier = try await traces(node)
             let output = try await node.attempt(
-                prefix + [
-                    try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml",
-                ])
-            let later = try await node.attempt(look).stdout
-            // An empty directory is no trace that does anything.
-            return (output, later == earlier ? "" : later)
+                prefix + [try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml"]
+                    + options)
+            #expect(output.status == .exited(1))
+            #expect(output.stderr == message + "\n")
+            #expect(try await traces(node) == earlier)
         }
+    }
+
+    private func write(interfaces: String, to node: Node) throws {
+        try node.write(
+            "interfaces: [\(interfaces)]\n" + Self.configuration, to: "/run/martlet.yaml")
+    }
+
+    /// Runs a controller that nothing is in the way of.
+    private func begin(_ node: Node, _ options: String...) async throws -> RunningProgram {
+        let controller = try await node.start(
+            [try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml"] + options)
+        try await controller.errors.first { $0.contains("runs on eth1") }
+        // Its socket comes last.
+        let socket = options.last ?? "/run/martlet/martlet.sock"
+        try await eventually("the controller answers") {
+            try await node.martlet("status", "--socket", socket).succeeded
+        }
+        return controller
     }
 
     @Test func `a missing interface is named, and nothing is attached to the other`()
         async throws
     {
-        let (output, left) = try await run(interfaces: "eth1, eth7")
-        #expect(output.status == .exited(1))
-        #expect(output.stderr.contains("cannot find interface eth7: No such device (19)"))
-        #expect(output.stderr.contains("this machine has: lo, eth1"))
-        #expect(!left.contains("eth1") && !left.contains("link-") && !left.contains(".sock"))
+        try await expectRefusal(
+            interfaces: "eth1, eth7",
+            saying: """
+                cannot find interface eth7: No such device (19)
+                  this machine has: lo, eth1
+                """)
+    }
+
+    @Test func `a missing interface leaves what an earlier controller made as it was`()
+        async throws
+    {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            try write(interfaces: "eth1", to: node)
+            let first = try await begin(node)
+            first.kill(SIGTERM)
+            _ = await first.wait()
+            let earlier = try await traces(node)
+            let counters = try await node.martlet("counters").stdout
+            try node.write(
+                "interfaces: [eth7]\n" + Self.configuration
+                    .replacingOccurrences(of: "port: 80", with: "port: 81"),
+                to: "/run/martlet.yaml")
+            let refused = try await node.martlet("run", "--config", "/run/martlet.yaml")
+            #expect(refused.status == .exited(1))
+            #expect(try await traces(node) == earlier)
+            #expect(counters.contains("192.168.1.100:80/tcp: arrived"))
+            let later = try await node.martlet("counters").stdout
+            #expect(later.contains("192.168.1.100:80/tcp: arrived"))
+            #expect(!later.contains("192.168.1.100:81/tcp"))
+        }
     }
 
     @Test func `an XDP program of somebody else is left alone`() async throws {
-        let (output, left) = try await run(interfaces: "eth1") { node in
-            let other = try await node.start([
-                try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml", "--pins",
-                "/sys/fs/bpf/other", "--socket", "/run/other/martlet.sock",
-            ])
-            try await other.errors.first { $0.contains("runs on eth1") }
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            try write(interfaces: "eth1", to: node)
+            _ = try await begin(
+                node, "--pins", "/sys/fs/bpf/other", "--socket", "/run/other/martlet.sock")
+            let earlier = try await traces(node)
+            let links: [LinkRead] = try await node.decode(
+                ["ip", "-j", "-d", "link", "show", "eth1"])
+            let program = try #require(links[0].xdp?.prog.id)
+            let output = try await node.martlet("run", "--config", "/run/martlet.yaml")
+            #expect(output.status == .exited(1))
+            #expect(
+                output.stderr == """
+                    cannot attach program martlet to eth1: Device or resource busy (16)
+                      eth1 already has an XDP program (id \(program)); remove it: `ip link set dev \
+                    eth1 xdp off`, or end what holds it
+
+                    """)
+            #expect(try await traces(node) == earlier)
         }
-        #expect(output.status == .exited(1))
-        #expect(output.stderr.contains("eth1 already has an XDP program"))
-        #expect(!left.contains("link-") && !left.contains("martlet.sock"))
     }
 
-    @Test func `without the capabilities the one that is missing is said`() async throws {
-        let (output, left) = try await run(
-            interfaces: "eth1",
-            as: ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        #expect(output.status == .exited(1))
-        #expect(output.stderr.contains("run as root"))
-        #expect(left == "")
+    @Test(arguments: [
+        ["--reuid", "65534", "--regid", "65534", "--clear-groups"],
+        ["--bounding-set", "-all", "--inh-caps", "-all"],
+    ])
+    func `who has not the capabilities is told which, root too`(change: [String]) async throws {
+        try await expectRefusal(
+            as: ["setpriv"] + change,
+            saying: """
+                cannot load object martlet: Operation not permitted (1)
+                  run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON
+                """)
     }
 
     @Test func `a second controller for the same tables is refused`() async throws {
-        let (output, _) = try await run(interfaces: "eth1") { node in
-            let first = try await node.start([
-                try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml",
-            ])
-            try await first.errors.first { $0.contains("runs on eth1") }
+        try await expectRefusal(
+            saying: """
+                cannot take over the tables in /sys/fs/bpf/martlet: another controller runs
+                  stop it, or give this one a directory of its own with --pins
+                """
+        ) { node in
+            _ = try await begin(node)
         }
-        #expect(output.status == .exited(1))
-        #expect(output.stderr.contains("another"))
+    }
+
+    @Test func `a second controller for the same socket is refused`() async throws {
+        try await expectRefusal(
+            options: ["--pins", "/sys/fs/bpf/other"],
+            saying: """
+                cannot serve the API at /run/martlet/martlet.sock: another process does
+                  stop it, or give this one another `--socket`
+                """
+        ) { node in
+            _ = try await begin(node)
+        }
+    }
+
+    @Test func `a file that is not a socket is not taken for one`() async throws {
+        try await expectRefusal(
+            options: ["--socket", "/run/precious"],
+            saying: """
+                cannot serve the API at /run/precious: there is a file that is not a socket
+                  remove it, or name another path with `--socket`
+                """
+        ) { node in
+            try node.write("data", to: "/run/precious")
+        }
+    }
+
+    @Test(arguments: [
+        ("/proc/none/martlet.sock", "make directory /proc/none: No such file or directory (2)"),
+        ("/run/a/b/martlet.sock", "make directory /run/a/b: No such file or directory (2)"),
+        (
+            "/sys/fs/bpf/martlet.sock",
+            "make /sys/fs/bpf/martlet.sock.lock: Operation not permitted (1)"
+        ),
+    ])
+    func `a socket that can't be made is refused before anything is attached`(
+        socket: String, reason: String
+    ) async throws {
+        let cure =
+            reason.contains("directory /")
+            ? "name a socket in a directory that can be made with `--socket`"
+            : "name a socket in a directory for such with `--socket`"
+        try await expectRefusal(
+            options: ["--socket", socket], saying: "cannot \(reason)\n  \(cure)")
     }
 
     @Test func `a file that can't be read, or is wrong, is status 2`() async throws {

@@ -1,0 +1,40 @@
+import Foundation
+import Lab
+
+/// The frames for a VIP that `tcpdump` sees on an interface: an opinion that is not ours.
+struct Capture {
+    private let program: RunningProgram
+    private let file: String
+
+    /// Begins to record what is for the VIP on `interface` of `node`.
+    static func begin(_ vip: String, on interface: String, of node: Node) async throws -> Self {
+        let file = "/run/capture.pcap"
+        let program = try await node.start([
+            "tcpdump", "-i", interface, "--immediate-mode", "-U", "-Z", "root", "-s", "64", "-w",
+            file, "tcp and dst host \(vip) and dst port 80",
+        ])
+        try await program.errors.first { $0.contains("listening on") }
+        return Capture(program: program, file: node.path(file))
+    }
+
+    /// Ends it; how much there was.
+    func end() async throws -> Amount {
+        program.kill(SIGINT)
+        _ = await program.wait()
+        let bytes = [UInt8](try Data(contentsOf: URL(filePath: file)))
+        // pcap-savefile(5): a header of 24 bytes; before each frame 16, the third word of which is
+        // how much was kept of it, and the fourth how long it was.
+        var amount = Amount()
+        var at = 24
+        while at + 16 <= bytes.count {
+            amount.packets += 1
+            amount.bytes += UInt64(word(bytes, at + 12))
+            at += 16 + Int(word(bytes, at + 8))
+        }
+        return amount
+    }
+
+    private func word(_ bytes: [UInt8], _ at: Int) -> UInt32 {
+        bytes[at..<at + 4].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+    }
+}

@@ -1,0 +1,175 @@
+import Foundation
+import Lab
+import Testing
+
+/// `martlet status` and `martlet counters` as people and scripts use them.
+@Suite(.enabled(if: geteuid() == 0, "making network namespaces takes root"))
+struct CommandTests {
+    private static let socket = "/run/martlet/martlet.sock"
+    /// As a user who is neither root nor in the socket's group.
+    private static let asNobody = [
+        "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+    ]
+
+    @Test func `a socket goes with its controller, and a killed one's is replaced`()
+        async throws
+    {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            let first = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            first.kill(SIGKILL)
+            _ = await first.wait()
+            #expect(FileManager.default.fileExists(atPath: node.path(Self.socket)))
+            let refused = try await node.martlet("status")
+            #expect(refused.status == .exited(1))
+            #expect(
+                refused.stderr == """
+                    cannot connect to \(Self.socket): Connection refused (111)
+                      the controller that made it is gone; start `martlet run`
+
+                    """)
+            let second = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            second.kill(SIGINT)
+            #expect(await second.wait().status == .exited(0))
+            // The directory is not of its making.
+            #expect(try await node.run(["ls", "-A", "/run/martlet"]).stdout == "")
+        }
+    }
+
+    @Test func `who may not use the socket is told so, and who may`() async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            _ = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            let martlet = try builtProduct("martlet")
+            for command in ["status", "counters"] {
+                let output = try await node.attempt(Self.asNobody + [martlet, command])
+                #expect(output.status == .exited(1))
+                #expect(
+                    output.stderr == """
+                        cannot connect to \(Self.socket): Permission denied (13)
+                          run as root, or as a member of the socket's group
+
+                        """)
+            }
+            #expect(
+                try await node.run(["stat", "-c", "%a %n", "/run/martlet", Self.socket]).stdout
+                    == "750 /run/martlet\n660 \(Self.socket)\n")
+        }
+    }
+
+    @Test func `without a controller only root reads the tables, and others are told so`()
+        async throws
+    {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            let nothing = try await node.martlet("counters")
+            #expect(nothing.status == .exited(1))
+            #expect(nothing.stderr.contains("nothing is pinned there"))
+            let controller = try await network.runController(.l2DSR, .v4)
+            controller.kill(SIGTERM)
+            _ = await controller.wait()
+            let martlet = try builtProduct("martlet")
+            let output = try await node.attempt(Self.asNobody + [martlet, "counters"])
+            #expect(output.status == .exited(1))
+            #expect(output.stderr.contains("Permission denied (13)\n  run as root"))
+            #expect(try await node.martlet("counters").succeeded)
+        }
+    }
+
+    @Test(arguments: ["status", "counters"])
+    func `watching appends in a pipe, until Ctrl-C`(command: String) async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            _ = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            let watch = [
+                try builtProduct("martlet"), command, "--watch", "--interval", "0.1",
+            ]
+            let text = try await node.start(watch)
+            try await eventually("three reports are there") {
+                text.output.all.count { $0.hasPrefix("rates are") } >= 3
+            }
+            #expect(!text.output.text.contains("\u{1B}"))
+            text.kill(SIGINT)
+            #expect(await text.wait().status == .exited(0))
+
+            let json = try await node.start(watch + ["--json"])
+            try await eventually("three lines are there") { json.output.all.count >= 3 }
+            json.kill(SIGINT)
+            #expect(await json.wait().status == .exited(0))
+            for line in json.output.all.prefix(3) {
+                _ = try JSONSerialization.jsonObject(with: Data(line.utf8))
+            }
+        }
+    }
+
+    @Test func `watching ends with its reader, and draws anew on a terminal`() async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            _ = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            let martlet = try builtProduct("martlet")
+            let watch = "\(martlet) counters --watch --interval 0.1"
+            // Does not come back unless the command ends.
+            try await node.run(["sh", "-c", "\(watch) | head -n 1"])
+            let terminal = try await node.start(["script", "-qec", watch, "/dev/null"])
+            try await eventually("it is drawn three times") {
+                terminal.output.text.components(separatedBy: "\u{1B}[H\u{1B}[J").count > 3
+            }
+            terminal.kill(SIGKILL)
+        }
+    }
+
+    @Test func `watching counters goes on with the pins when the controller ends`()
+        async throws
+    {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            let controller = try await network.runController(.l2DSR, .v4)
+            try await waitForStatus(node)
+            let watching = try await node.start([
+                try builtProduct("martlet"), "counters", "--watch", "--interval", "0.1",
+            ])
+            try await watching.output.first { $0.contains("server-a") }
+            controller.kill(SIGKILL)
+            _ = await controller.wait()
+            try await watching.errors.first { $0.hasPrefix("no controller at") }
+            let before = watching.output.all.count
+            try await eventually("it goes on") { watching.output.all.count > before + 30 }
+            watching.kill(SIGINT)
+            #expect(await watching.wait().status == .exited(0))
+        }
+    }
+
+    @Test func `a decapsulator's counters are read from its pins`() async throws {
+        try await withNetwork(Way.ipip.topology) { network in
+            _ = try await network.startServers(.ipip)
+            _ = try await network.runController(.ipip, .v4)
+            try await network.waitForAllBackends(.v4)
+            let status: StatusRead = try await network["balancer"].decode(
+                [try builtProduct("martlet"), "status", "--json"])
+            for backend in status.services[0].backends {
+                let counters: CountersRead = try await network[backend.name].decode([
+                    try builtProduct("martlet"), "counters", "--json", "--pins",
+                    "/sys/fs/bpf/martlet-decapsulate",
+                ])
+                let taken = counters.verdicts.first { $0.name == "DECAPSULATED_IPV4" }
+                #expect(try #require(taken).traffic.packets >= backend.traffic.packets)
+                #expect(backend.traffic.packets > 0)
+                #expect(
+                    counters.received.amount
+                        == counters.verdicts.map(\.traffic.amount).reduce(Amount(), +))
+            }
+        }
+    }
+
+    /// The program runs a moment before the socket is there.
+    private func waitForStatus(_ node: Node) async throws {
+        try await eventually("the controller answers") {
+            try await node.martlet("status").succeeded
+        }
+    }
+}
