@@ -64,7 +64,8 @@ public struct Target: Hashable, Sendable {
 ///
 /// A plan is a value: it can be printed, compared in a test, and it is empty when nothing has to
 /// change. Its order never leaves a hole: a backend's record comes before the slot that names it,
-/// the slot moves away before the record is freed; a service is found last and lost first.
+/// the slot moves away before the record is freed or loses its next hop; a service is found last
+/// and lost first.
 public struct Plan: Hashable, Sendable {
     public private(set) var steps: [Step] = []
 
@@ -137,12 +138,14 @@ public struct Plan: Hashable, Sendable {
             known[backend.address] = number
         }
         var numbers: [BackendID] = []
+        var losses: [Step] = []
         var free = FreeNumbers(taken: contents.backends.keys, capacity)
         for backend in target.backends {
             if let number = known[backend.address] {
                 numbers.append(number)
                 if contents.backends[number]?.nextHop != backend.nextHop {
-                    steps.append(.setNextHop(number, backend.nextHop))
+                    let step = Step.setNextHop(number, backend.nextHop)
+                    if backend.nextHop == nil { losses.append(step) } else { steps.append(step) }
                 }
             } else {
                 let number = try free.next()
@@ -164,6 +167,7 @@ public struct Plan: Hashable, Sendable {
         }
         if !changes.isEmpty { steps.append(.writeSlots(id, changes)) }
         if present == nil { steps.append(.addService(target.key, id)) }
+        steps += losses
 
         // Who is not needed any more.
         let kept = Set(numbers)

@@ -67,6 +67,34 @@ struct PlanTests {
         }
     }
 
+    @Test(arguments: [[1, 2], [2, 3], [3, 1], [1], [1, 2, 3]] as [[UInt32]])
+    func `no slot names a backend without a next hop, also while that comes or goes`(
+        reachable: [UInt32]
+    ) throws {
+        let hop = NextHop(
+            egress: Egress(index: 2, name: "eth1", address: MACAddress(1), mtu: 1500),
+            neighbour: MACAddress(2), source: .v4(IPv4Address(9)))
+        func targetReaching(_ backends: [UInt32]) -> Target {
+            var target = target(1, port: 80, backends: [1, 2, 3], serves: backends.contains)
+            for index in target.backends.indices where backends.contains(UInt32(index + 1)) {
+                target.backends[index].nextHop = hop
+            }
+            return target
+        }
+        var contents = PlaneContents()
+        for backends in [[1, 2], reachable, [2, 3], [2]] as [[UInt32]] {
+            let plan = try Plan(
+                from: contents, to: [targetReaching(backends)], others: .removed)
+            for step in plan.steps {
+                contents.apply(step)
+                for case let owner? in contents.services.values.flatMap(\.slots) {
+                    #expect(contents.backends[owner]?.nextHop != nil, "after \(step)")
+                }
+            }
+            #expect(contents.backends.values.count { $0.nextHop != nil } == backends.count)
+        }
+    }
+
     @Test func `services that are not among the targets are kept when asked to`() throws {
         var contents = PlaneContents()
         apply(

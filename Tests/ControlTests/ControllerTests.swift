@@ -112,15 +112,20 @@ struct ControllerTests {
         try await controller.start()
         await controller.take(allReachable)
         let before = owners(plane)
-        // The next hop goes, the slots that should go with it stay.
-        plane.refuse(after: 1)
+        plane.refuse(after: 0)
         await controller.take([addresses[0]: .unreachable("no route")])
         #expect(owners(plane) == before)
         var service = try await controller.status(on: []).services[0]
         #expect(service.refusal == "the plane is full")
         #expect(service.backends[0].slots > 0, "it tells what the plane holds, not what it should")
-        plane.refuse(after: .max)
         _ = plane.takeSteps()
+        // The slots move away, the next hop that should go after that stays.
+        plane.refuse(after: 1)
+        await controller.settle()
+        #expect(plane.shares()[addresses[0]] == nil)
+        #expect(try await controller.status(on: []).services[0].refusal == "the plane is full")
+        _ = plane.takeSteps()
+        plane.refuse(after: .max)
         await controller.settle()
         let steps = plane.takeSteps()
         #expect(steps.count == 1, "only what was not done: \(steps)")
