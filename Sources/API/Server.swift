@@ -28,27 +28,34 @@ public struct Server: ServiceLifecycle.Service {
     private let socket: SocketPath
     private let claim: SocketClaim
     private let logger: Logger
+    private let whenServing: @Sendable () -> Void
 
     /// A server that is not running yet.
     ///
+    /// - Parameter whenServing: Called once, when the first client may come.
     /// - Throws: ``Failure`` if another process serves at `socket`, or no socket can be there. One
     ///   that a killed process left behind is removed.
     public init(
-        _ answers: Answers, at socket: SocketPath, logger: Logger
+        _ answers: Answers, at socket: SocketPath, logger: Logger,
+        whenServing: @escaping @Sendable () -> Void = {}
     ) async throws(Failure) {
         claim = try await SocketClaim.make(at: socket)
         self.answers = answers
         self.socket = socket
         self.logger = logger
+        self.whenServing = whenServing
     }
 
     public func run() async throws {
-        let socket = socket
+        let (socket, whenServing) = (socket, whenServing)
         let application = Application(
             router: router(answers),
             server: .http1(configuration: .init(idleTimeout: idleLimit)),
             configuration: .init(address: .unixDomainSocket(path: socket.path)),
-            onServerRunning: { _ in socket.open() }, logger: quiet(logger))
+            onServerRunning: { _ in
+                socket.open()
+                whenServing()
+            }, logger: quiet(logger))
         defer {
             socket.remove()
             claim.release()

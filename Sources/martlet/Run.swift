@@ -51,13 +51,22 @@ struct Run: AsyncParsableCommand {
         let plane = try XDPPlane(takingOver: pins)
         let controller = try Controller(desired, on: plane, logger: logger)
         let server = try await Server(
-            answers(controller, pins), at: socket.path, logger: logger)
+            answers(controller, pins), at: socket.path, logger: logger,
+            whenServing: { [logger] in tell(pins, logger) })
         let watcher = try NextHopWatcher(controller.addresses)
         try await begin(desired, pins, plane, controller)
-        for attachment in try Attachments(pins: pins).present() {
-            logger.info("program \(attachment.program) runs on \(attachment.interface)")
-        }
         try await serve(controller, server, watcher, logger)
+    }
+
+    /// Says where the program runs: whoever waits for that can ask for the status too.
+    private func tell(_ pins: PinDirectory, _ logger: Logger) {
+        do {
+            for attachment in try Attachments(pins: pins).present() {
+                logger.info("program \(attachment.program) runs on \(attachment.interface)")
+            }
+        } catch {
+            logger.error("\(error)")
+        }
     }
 
     /// The program first: where it is refused, the tables of a controller before us are still

@@ -3,7 +3,7 @@ import Lab
 import Testing
 
 /// `martlet status` and `martlet counters` as people and scripts use them.
-@Suite(.enabled(if: geteuid() == 0, "making network namespaces takes root"))
+@Suite(.enabled(if: geteuid() == 0, "making network namespaces takes root"), .serialized)
 struct CommandTests {
     private static let socket = "/run/martlet/martlet.sock"
     /// As a user who is neither root nor in the socket's group.
@@ -17,7 +17,6 @@ struct CommandTests {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
             let first = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             first.kill(SIGKILL)
             _ = await first.wait()
             #expect(FileManager.default.fileExists(atPath: node.path(Self.socket)))
@@ -30,7 +29,6 @@ struct CommandTests {
 
                     """)
             let second = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             second.kill(SIGINT)
             #expect(await second.wait().status == .exited(0))
             // The directory is not of its making.
@@ -42,7 +40,6 @@ struct CommandTests {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
             _ = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             let martlet = try builtProduct("martlet")
             for command in ["status", "counters"] {
                 let output = try await node.attempt(Self.asNobody + [martlet, command])
@@ -84,7 +81,6 @@ struct CommandTests {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
             _ = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             let watch = [
                 try builtProduct("martlet"), command, "--watch", "--interval", "0.1",
             ]
@@ -110,7 +106,6 @@ struct CommandTests {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
             _ = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             let martlet = try builtProduct("martlet")
             let watch = "\(martlet) counters --watch --interval 0.1"
             // Does not come back unless the command ends.
@@ -129,7 +124,6 @@ struct CommandTests {
         try await withNetwork(.oneSegment(backends: 1)) { network in
             let node = network["balancer"]
             let controller = try await network.runController(.l2DSR, .v4)
-            try await waitForStatus(node)
             let watching = try await node.start([
                 try builtProduct("martlet"), "counters", "--watch", "--interval", "0.1",
             ])
@@ -163,13 +157,6 @@ struct CommandTests {
                     counters.received.amount
                         == counters.verdicts.map(\.traffic.amount).reduce(Amount(), +))
             }
-        }
-    }
-
-    /// The program runs a moment before the socket is there.
-    private func waitForStatus(_ node: Node) async throws {
-        try await eventually("the controller answers") {
-            try await node.martlet("status").succeeded
         }
     }
 }
