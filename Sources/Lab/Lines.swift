@@ -85,10 +85,14 @@ private struct Written {
     }
 
     mutating func append(_ more: ArraySlice<UInt8>) {
+        // What came before has no end of a line behind `openLine`: a line of megabytes, as bpftool
+        // writes, is looked through once.
+        var unread = bytes.count
         bytes += more
-        while let end = bytes[openLine...].firstIndex(of: UInt8(ascii: "\n")) {
+        while let end = bytes[unread...].firstIndex(of: UInt8(ascii: "\n")) {
             closeLine(at: end)
             openLine = end + 1
+            unread = openLine
         }
     }
 

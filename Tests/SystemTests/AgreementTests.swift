@@ -32,12 +32,13 @@ struct AgreementTests {
             let counters: CountersRead = try await balancer.decode(
                 [martlet, "counters", "--json"])
             let service = try #require(status.services.first)
-            #expect(service.traffic.amount == (try await sent.end()))
+            let all = service.traffic.amount
+            #expect(all == (try await sent.end(at: all.packets)))
             #expect(counters.services.map(\.traffic.amount) == [service.traffic.amount])
             let seen = try await amountsOfBackends(balancer)
             for (index, backend) in service.backends.enumerated() {
                 let amount = backend.traffic.amount
-                #expect(amount == (try await arrived[backend.name]?.end()))
+                #expect(amount == (try await arrived[backend.name]?.end(at: amount.packets)))
                 #expect(amount == seen[way.addresses(family)[index]])
                 let counted = counters.services[0].backends.first { $0.name == backend.name }
                 #expect(amount == counted?.traffic.amount)

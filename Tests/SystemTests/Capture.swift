@@ -10,17 +10,26 @@ struct Capture {
     static func begin(_ vip: String, on interface: String, of node: Node) async throws -> Self {
         let file = "/run/capture.pcap"
         let program = try await node.start([
-            "tcpdump", "-i", interface, "--immediate-mode", "-U", "-Z", "root", "-s", "64", "-w",
-            file, "tcp and dst host \(vip) and dst port 80",
+            "tcpdump", "-i", interface, "--immediate-mode", "-B", "16384", "-U", "-Z", "root",
+            "-s", "64", "-w", file, "tcp and dst host \(vip) and dst port 80",
         ])
         try await program.errors.first { $0.contains("listening on") }
         return Capture(program: program, file: node.path(file))
     }
 
-    /// Ends it; how much there was.
-    func end() async throws -> Amount {
+    /// Ends it when so many packets are recorded, or after a while; how much there was.
+    ///
+    /// tcpdump may be late; it never records what was not there.
+    func end(at packets: UInt64) async throws -> Amount {
+        try? await eventually("tcpdump has recorded \(packets) packets", within: .seconds(5)) {
+            try recorded().packets >= packets
+        }
         program.kill(SIGINT)
         _ = await program.wait()
+        return try recorded()
+    }
+
+    private func recorded() throws -> Amount {
         let bytes = [UInt8](try Data(contentsOf: URL(filePath: file)))
         // pcap-savefile(5): a header of 24 bytes; before each frame 16, the third word of which is
         // how much was kept of it, and the fourth how long it was.

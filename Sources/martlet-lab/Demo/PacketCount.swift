@@ -8,8 +8,8 @@ struct PacketCount {
     /// Begins to count what is for the VIP on `interface` of `node`.
     static func begin(_ vip: String, on interface: String, of node: Node) async throws -> Self {
         let program = try await node.start([
-            "tcpdump", "-i", interface, "--immediate-mode", "-Z", "root", "-w", "/dev/null",
-            "tcp and dst host \(vip) and dst port 80",
+            "tcpdump", "-i", interface, "--immediate-mode", "-B", "16384", "-Z", "root", "-w",
+            "/dev/null", "tcp and dst host \(vip) and dst port 80",
         ])
         try await program.errors.first { $0.contains("listening on") }
         return PacketCount(program: program)

@@ -47,6 +47,19 @@ final class Stage {
         for name in ["server-a", "server-b", "server-c"] {
             try await waitForLog("web/\(name) is up")
         }
+        // The ways may be known after that.
+        try await eventually("every server owns slots") {
+            let status = try await network["balancer"].attempt([martlet, "status", "--json"])
+            return try status.succeeded && haveAllSlots(json: status.stdout)
+        }
+    }
+
+    private func haveAllSlots(json: String) throws -> Bool {
+        struct Status: Decodable { let services: [Service] }
+        struct Service: Decodable { let backends: [Backend] }
+        struct Backend: Decodable { let slots: Int }
+        let status = try JSONDecoder().decode(Status.self, from: Data(json.utf8))
+        return status.services.flatMap(\.backends).allSatisfy { $0.slots > 0 }
     }
 
     func startServer(_ name: String) async throws {
