@@ -137,9 +137,8 @@ private func settleTheAccounts(_ stage: Stage, _ claims: inout Claims) async thr
                 "\(backend) got \(seen[backend] ?? -1) packets (tcpdump), martlet sent it "
                     + "\(counters.sent[backend] ?? -1); it answered \(answered) requests, the "
                     + "client had \(counted) answers",
-                // An answer to a request that was cut did not arrive.
                 seen[backend] == counters.sent[backend]
-                    && (counted...counted + stage.failed).contains(answered)))
+                    && stage.agree(answered: answered, counted: counted, of: backend)))
     }
     let sent = counters.sent.values.reduce(0, +)
     printLine(
