@@ -112,7 +112,8 @@ final class Stage {
     ) async throws -> Tally {
         let client = try await network["client"].start(
             [
-                lab, "request", "--to", "\(Self.vip):80", "--rate", "200", "--concurrency", "\(Self.concurrency)",
+                lab, "request", "--to", "\(Self.vip):80", "--rate", "200", "--concurrency",
+                "\(Self.concurrency)",
                 "--timeout", "1",
             ] + limit)
         let lines = client.output.follow()
