@@ -13,7 +13,7 @@ struct words {
 #define WORDS(name, text) [MARTLET_##name] = { #name, text },
 
 static const struct words verdicts[MARTLET_VERDICT_COUNT] = {
-	MARTLET_FORWARDS(WORDS) MARTLET_PASSES(WORDS) MARTLET_DROPS(WORDS)
+	MARTLET_FORWARDS(WORDS) MARTLET_REPLIES(WORDS) MARTLET_PASSES(WORDS) MARTLET_DROPS(WORDS)
 };
 
 static const struct words decapsulations[MARTLET_DECAPSULATION_COUNT] = {

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
-#define MARTLET_ABI 1
+#define MARTLET_ABI 2
 
 enum martlet_limit {
 	/*
@@ -28,6 +28,24 @@ enum martlet_limit {
 	MARTLET_EGRESS_LIMIT = 1 << 8,
 	/* Addresses for which one host takes tunnelled packets. */
 	MARTLET_LOCAL_ADDRESS_LIMIT = 1 << 10,
+	/* Keys of services of one family: a range of ports has one for each of them. */
+	MARTLET_SERVICE_KEY_LIMIT = 1 << 16,
+	/* VIPs, single addresses and prefixes together. */
+	MARTLET_VIP_LIMIT = 1 << 14,
+	/* Bits of the filter before the VIPs: 8 KiB, so that it stays in the first-level cache. */
+	MARTLET_VIP_FILTER_BITS = 1 << 16,
+	/* Prefixes in the access lists of all services: with 10,000 a look-up costs 200 ns. */
+	MARTLET_ACCESS_LIMIT = 1 << 16,
+	/* Packets of which fragments are under way; a later fragment comes within milliseconds. */
+	MARTLET_FRAGMENT_LIMIT = 1 << 13,
+	/* VLAN tags before the IP header: 802.1Q inside 802.1ad. */
+	MARTLET_VLAN_LIMIT = 2,
+	/* IPv6 extension headers before the transport header; RFC 8200 §4.1 recommends seven kinds. */
+	MARTLET_EXTENSION_LIMIT = 4,
+	/* Bytes of a packet that is too big which the ICMP error quotes. */
+	MARTLET_QUOTE_BYTES = 128,
+	/* ICMP errors that one CPU sends in a tick of the kernel's clock; more are dropped. */
+	MARTLET_ERRORS_PER_TICK = 16,
 };
 
 /* An address of either family in network order; IPv4 is word 0, the others are zero. */
@@ -53,8 +71,71 @@ struct martlet_service_v6 {
 
 /* Value of both. */
 struct martlet_service {
-	__u32 id;	 /* index of `slot_tables` and of `service_counters`; never 0 */
+	__u16 id;	 /* index of `slot_tables` and of `service_counters`; never 0 */
+	__u16 flags;	 /* enum martlet_service_flag */
 	__u32 slot_mask; /* number of slots - 1; the number is a power of two */
+};
+
+enum martlet_service_flag {
+	/* Not every source may use it: `access` says which. */
+	MARTLET_SERVICE_HAS_ACCESS_LIST = 1 << 0,
+	/* A source that no prefix in `access` covers may not use it. */
+	MARTLET_SERVICE_DENIES_OTHERS = 1 << 1,
+};
+
+/*
+ * Key of `vips`, a trie of prefixes: the VIPs of both families, IPv4 as ::ffff:a.b.c.d (RFC 4291
+ * §2.5.5.2). Asked only when there is no service with the exact address and port.
+ */
+struct martlet_vip_key {
+	__u32 prefix_bits; /* of `address`, 0 to 128; the kernel wants this first */
+	struct martlet_address address;
+};
+
+/* Value of `vips`. */
+struct martlet_vip {
+	struct martlet_address base; /* the address in the keys of its services; IPv4 in word 0 */
+	__u32 flags;		     /* enum martlet_vip_flag */
+};
+
+enum martlet_vip_flag {
+	/* Echo requests (ping) are answered. */
+	MARTLET_VIP_ANSWERS_ECHO = 1 << 0,
+	/* Packets for a port without service are dropped, not left to the kernel. */
+	MARTLET_VIP_DROPS_OTHERS = 1 << 1,
+};
+
+/*
+ * Key of `access`, a trie: which sources may use a service. The longest prefix decides. All bits
+ * of the service count, so that `prefix_bits` is 32 + those of the address, IPv4 as in `vips`.
+ */
+struct martlet_access_key {
+	__u32 prefix_bits;
+	__u32 service; /* its id */
+	struct martlet_address source;
+};
+
+/* Value of `access`. */
+enum martlet_access {
+	MARTLET_ACCESS_ALLOW = 1,
+	MARTLET_ACCESS_DENY = 2,
+};
+
+/* Key of `fragments`: what the fragments of one packet have in common (RFC 791 §2.3, 8200 §4.5). */
+struct martlet_fragment_key {
+	struct martlet_address source;
+	struct martlet_address destination;
+	__be32 identification; /* IPv4's two bytes are the first two */
+	__u8 protocol;	       /* of IPv4; 0 for IPv6, where fragments may differ in it */
+	__u8 family;	       /* 4 or 6 */
+	__u16 zero;
+};
+
+/* Value of `fragments`: where the first one went. */
+struct martlet_fragment {
+	__u32 service; /* its id */
+	__u32 backend; /* its id */
+	__u64 hash;    /* of the flow: later fragments take the same path in a tunnel */
 };
 
 /*
@@ -77,6 +158,7 @@ struct martlet_slot_pair {
 enum martlet_forwarding {
 	MARTLET_L2_DSR = 1,
 	MARTLET_IPIP = 2,
+	MARTLET_GUE = 3,
 };
 
 /*
@@ -94,18 +176,33 @@ struct martlet_backend {
 	__u32 service;	 /* id of the service that it belongs to; 0: the record is free */
 	__u8 forwarding; /* enum martlet_forwarding */
 	__u8 family;	 /* of both addresses: 4 or 6 */
-	__u16 zero;
+	__be16 tunnel_port; /* of GUE: the UDP port of the receiver */
 	struct martlet_address address; /* of the backend; the outer destination */
 	struct martlet_address source;	/* ours on the way there; the outer source */
-	__u8 unused[16];
+	/*
+	 * Bits of the last word of `source` (IPv4: the only one) that come from the flow's hash, so
+	 * that a receiver spreads the flows of one balancer over its queues; they are 0 there.
+	 */
+	__be32 source_entropy;
+	__u8 unused[12];
 };
 
-/* Value of `egresses`: an interface that packets leave by. */
+/* A VLAN tag: IEEE 802.1Q §9. */
+struct martlet_vlan {
+	__be16 protocol; /* 0x8100 or 0x88a8; 0: no tag */
+	__be16 control;	 /* priority, drop eligible, and the VLAN's number */
+};
+
+/*
+ * Value of `egresses`: an interface that packets leave by. A VLAN is an egress of its own, with
+ * the number of the card below it. Whatever tags a packet came with, it leaves with these.
+ */
 struct martlet_egress {
 	__u32 interface; /* the kernel's index; 0: the record is free */
 	__u16 mtu;	 /* of IP packets, in bytes */
 	__u8 mac[6];	 /* the source of the frames */
 	__u32 flags;	 /* enum martlet_egress_flag */
+	struct martlet_vlan vlan[MARTLET_VLAN_LIMIT]; /* from the outside in */
 };
 
 enum martlet_egress_flag {
@@ -119,9 +216,14 @@ enum martlet_egress_flag {
 
 /* Value of the only entry of `settings`. It outlives the program, and with it where flows go. */
 struct martlet_settings {
-	__u32 abi; /* MARTLET_ABI of who made the maps */
-	__u32 zero;
+	__u32 abi;   /* MARTLET_ABI of who made the maps */
+	__u32 flags; /* enum martlet_setting */
 	__u64 hash_key[2]; /* of SipHash-1-3: secret, or an attacker could aim at one backend */
+};
+
+enum martlet_setting {
+	/* Answers leave as MARTLET_EGRESS_REDIRECT_BACK says: an interface of ours is a veth. */
+	MARTLET_SETTING_REDIRECT_REPLIES = 1 << 0,
 };
 
 /* What the slot is a hash of: the bytes of the flow as they are in the packet. */
@@ -149,26 +251,54 @@ struct martlet_count {
 	__u64 bytes;
 };
 
+/* The same for services and backends. */
+struct martlet_traffic {
+	__u64 packets;
+	__u64 bytes;
+	__u64 flows; /* new ones: TCP packets with SYN and without ACK */
+};
+
+/* Value of `error_budget`, one for each CPU: how many ICMP errors went out in this tick. */
+struct martlet_budget {
+	__u64 tick; /* jiffies */
+	__u64 spent;
+};
+
 /*
  * What became of a packet: every packet gets exactly one verdict, so that these counters sum to
  * the packets received. The name's first word says what the kernel is told to do with it.
  */
 #define MARTLET_FORWARDS(verdict)                                                                  \
 	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address")                        \
-	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")
+	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                         \
+	verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
+
+#define MARTLET_REPLIES(verdict)                                                                   \
+	verdict(REPLY_ECHO, "ping to a VIP, answered")                                             \
+	verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
 
 #define MARTLET_PASSES(verdict)                                                                    \
 	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel")                          \
-	verdict(PASS_NOT_TCP_UDP, "neither TCP nor UDP: left to the kernel")                       \
-	verdict(PASS_FRAGMENT, "fragment of an IP packet: left to the kernel")                     \
-	verdict(PASS_NO_SERVICE, "no such service: left to the kernel")
+	verdict(PASS_NO_SERVICE, "not for a VIP: left to the kernel")                              \
+	verdict(PASS_VIP_PORT, "for a VIP, but no service has that port: left to the kernel")      \
+	verdict(PASS_VIP_PROTOCOL, "for a VIP, but neither TCP, UDP nor ICMP: left to the kernel") \
+	verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left to the kernel")
 
 #define MARTLET_DROPS(verdict)                                                                     \
 	verdict(DROP_TRUNCATED, "header cut short")                                                \
 	verdict(DROP_MALFORMED, "header contradicts itself")                                       \
+	verdict(DROP_MARTIAN, "for a VIP, from or to an address that no such packet can have")       \
+	verdict(DROP_EXTENSIONS, "for a VIP, with too many IPv6 extension headers")                \
+	verdict(DROP_SOURCE_ROUTED, "for a VIP, on a way that its sender chose")                   \
+	verdict(DROP_TUNNEL, "tunnel to a VIP: balancers would pass it round in circles")          \
+	verdict(DROP_FRAGMENT, "fragment for a VIP whose first one was not seen")                  \
+	verdict(DROP_FRAGMENT_OVERLAP, "fragment for a VIP that would overwrite a header")         \
+	verdict(DROP_VIP_PORT, "for a VIP, but no service has that port")                          \
+	verdict(DROP_SOURCE_DENIED, "source not allowed by the service's access list")             \
+	verdict(DROP_EXPIRED, "for a VIP, at the end of its time to live")                         \
 	verdict(DROP_NO_BACKEND, "no backend of the service can serve")                            \
 	verdict(DROP_NO_NEXT_HOP, "next hop of the backend is not known")                          \
-	verdict(DROP_TOO_BIG, "too big for the output interface")                                  \
+	verdict(DROP_TOO_BIG, "too big for the way to the backend, and too many such to say so")   \
 	verdict(DROP_NO_ROOM, "no room in the buffer for the outer header")                        \
 	verdict(DROP_BROKEN_TABLE, "tables contradict each other: please report this")
 
@@ -177,6 +307,7 @@ struct martlet_count {
 enum martlet_verdict {
 	MARTLET_UNDECIDED, /* not a verdict: the packet goes on; its counter stays 0 */
 	MARTLET_FORWARDS(MARTLET_ENUMERATE)
+	MARTLET_REPLIES(MARTLET_ENUMERATE)
 	MARTLET_PASSES(MARTLET_ENUMERATE)
 	MARTLET_DROPS(MARTLET_ENUMERATE)
 	MARTLET_VERDICT_COUNT,
@@ -186,7 +317,8 @@ enum martlet_verdict {
 #define MARTLET_ONE_MORE(name, text) +1
 
 enum martlet_verdict_kind {
-	MARTLET_FIRST_PASS = 1 MARTLET_FORWARDS(MARTLET_ONE_MORE),
+	MARTLET_FIRST_REPLY = 1 MARTLET_FORWARDS(MARTLET_ONE_MORE),
+	MARTLET_FIRST_PASS = MARTLET_FIRST_REPLY MARTLET_REPLIES(MARTLET_ONE_MORE),
 	MARTLET_FIRST_DROP = MARTLET_FIRST_PASS MARTLET_PASSES(MARTLET_ONE_MORE),
 };
 
@@ -194,6 +326,7 @@ enum martlet_verdict_kind {
 #define MARTLET_DECAPSULATIONS(verdict)                                                            \
 	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel")                          \
 	verdict(DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
+	verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel")                            \
 	verdict(PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")                      \
 	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")                  \
 	verdict(PASS_TUNNEL_FRAGMENT, "fragment of a tunnel's packet: left to the kernel")
@@ -221,13 +354,21 @@ _Static_assert(sizeof(struct martlet_address) == 16, "no hole");
 _Static_assert(sizeof(struct martlet_service_v4) == 8, "no hole: the map hashes every byte");
 _Static_assert(sizeof(struct martlet_service_v6) == 20, "no hole: the map hashes every byte");
 _Static_assert(sizeof(struct martlet_service) == 8, "no hole");
+_Static_assert(sizeof(struct martlet_vip_key) == 20, "no hole: the trie compares every bit");
+_Static_assert(sizeof(struct martlet_vip) == 20, "no hole");
+_Static_assert(sizeof(struct martlet_access_key) == 24, "no hole: the trie compares every bit");
+_Static_assert(sizeof(struct martlet_fragment_key) == 40, "no hole: the map hashes every byte");
+_Static_assert(sizeof(struct martlet_fragment) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_traffic) == 24, "no hole");
+_Static_assert(sizeof(struct martlet_vlan) == 4, "as in the frame");
+_Static_assert(MARTLET_SERVICE_LIMIT <= 1 << 16, "every id fits martlet_service");
 _Static_assert(sizeof(struct martlet_slot_pair) == 8, "what the kernel rounds an element to");
 _Static_assert(sizeof(struct martlet_next_hop) == 8, "replaced by one store");
 _Static_assert(sizeof(struct martlet_backend) == 64, "one cache line");
 _Static_assert(__builtin_offsetof(struct martlet_backend, next_hop) == 0, "aligned for its store");
 _Static_assert(__builtin_offsetof(struct martlet_backend, address) == 16, "no hole");
 _Static_assert(__builtin_offsetof(struct martlet_backend, source) == 32, "no hole");
-_Static_assert(sizeof(struct martlet_egress) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_egress) == 24, "no hole");
 _Static_assert(__builtin_offsetof(struct martlet_egress, mac) == 6, "no hole");
 _Static_assert(sizeof(struct martlet_settings) == 24, "no hole");
 _Static_assert(sizeof(struct martlet_flow_v4) == 16, "two words of SipHash");
