@@ -15,17 +15,60 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MARTLET_SERVICE_LIMIT);
+	__uint(max_entries, MARTLET_SERVICE_KEY_LIMIT);
 	__type(key, struct martlet_service_v4);
 	__type(value, struct martlet_service);
 } services_v4 SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, MARTLET_SERVICE_LIMIT);
+	__uint(max_entries, MARTLET_SERVICE_KEY_LIMIT);
 	__type(key, struct martlet_service_v6);
 	__type(value, struct martlet_service);
 } services_v6 SEC(".maps");
+
+/*
+ * One bit for each hash of an address; 0: no VIP has such an address. It spares what is not for
+ * us the walk through the trie. Mapped: bits are set and cleared in place.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARTLET_VIP_FILTER_BITS / 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} vip_filter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MARTLET_VIP_LIMIT);
+	__type(key, struct martlet_vip_key);
+	__type(value, struct martlet_vip);
+} vips SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MARTLET_ACCESS_LIMIT);
+	__type(key, struct martlet_access_key);
+	__type(value, __u32); /* enum martlet_access */
+} access SEC(".maps");
+
+/* The only one that the program writes, besides the counters. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MARTLET_FRAGMENT_LIMIT);
+	__type(key, struct martlet_fragment_key);
+	__type(value, struct martlet_fragment);
+} fragments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct martlet_budget);
+} error_budget SEC(".maps");
 
 /*
  * One table for each service, written in place, word by word, through a mapping. Sizes and not
@@ -73,12 +116,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MARTLET_SERVICE_LIMIT);
 	__type(key, __u32);
-	__type(value, struct martlet_count);
+	__type(value, struct martlet_traffic);
 } service_counters SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, MARTLET_BACKEND_LIMIT);
 	__type(key, __u32);
-	__type(value, struct martlet_count);
+	__type(value, struct martlet_traffic);
 } backend_counters SEC(".maps");
