@@ -40,7 +40,8 @@ enum martlet_limit {
 	MARTLET_FRAGMENT_LIMIT = 1 << 13,
 	/* VLAN tags before the IP header: 802.1Q inside 802.1ad. */
 	MARTLET_VLAN_LIMIT = 2,
-	/* IPv6 extension headers before the transport header; RFC 8200 §4.1 recommends seven kinds. */
+	/* IPv6 extension headers before the transport header; RFC 8200 §4.1 recommends seven kinds.
+	 */
 	MARTLET_EXTENSION_LIMIT = 4,
 	/* Bytes of a packet that is too big which the ICMP error quotes. */
 	MARTLET_QUOTE_BYTES = 128,
@@ -143,10 +144,10 @@ struct martlet_fragment {
  * Written by one store, so that a packet never meets half a decision.
  */
 enum martlet_slot_word {
-	MARTLET_SLOT_OWNER = 0x7fff,	      /* id of the backend; 0: nobody can serve */
-	MARTLET_SLOT_LOOK = 1 << 15,	      /* look in the flow table; not used yet */
-	MARTLET_SLOT_FORMER = 0x7fff << 16,   /* id of the former owner; not used yet */
-	MARTLET_SLOT_PIN = (int)(1u << 31),   /* record flows not found; not used yet */
+	MARTLET_SLOT_OWNER = 0x7fff,	    /* id of the backend; 0: nobody can serve */
+	MARTLET_SLOT_LOOK = 1 << 15,	    /* look in the flow table; not used yet */
+	MARTLET_SLOT_FORMER = 0x7fff << 16, /* id of the former owner; not used yet */
+	MARTLET_SLOT_PIN = (int)(1u << 31), /* record flows not found; not used yet */
 };
 
 /* Value of a slot table. The kernel rounds elements up to 8 bytes, so two words share one. */
@@ -173,9 +174,9 @@ struct martlet_next_hop {
 /* Value of `backends`, indexed by the backend's id. One cache line. */
 struct martlet_backend {
 	struct martlet_next_hop next_hop;
-	__u32 service;	 /* id of the service that it belongs to; 0: the record is free */
-	__u8 forwarding; /* enum martlet_forwarding */
-	__u8 family;	 /* of both addresses: 4 or 6 */
+	__u32 service;	    /* id of the service that it belongs to; 0: the record is free */
+	__u8 forwarding;    /* enum martlet_forwarding */
+	__u8 family;	    /* of both addresses: 4 or 6 */
 	__be16 tunnel_port; /* of GUE: the UDP port of the receiver */
 	struct martlet_address address; /* of the backend; the outer destination */
 	struct martlet_address source;	/* ours on the way there; the outer source */
@@ -216,8 +217,8 @@ enum martlet_egress_flag {
 
 /* Value of the only entry of `settings`. It outlives the program, and with it where flows go. */
 struct martlet_settings {
-	__u32 abi;   /* MARTLET_ABI of who made the maps */
-	__u32 flags; /* enum martlet_setting */
+	__u32 abi;	   /* MARTLET_ABI of who made the maps */
+	__u32 flags;	   /* enum martlet_setting */
 	__u64 hash_key[2]; /* of SipHash-1-3: secret, or an attacker could aim at one backend */
 };
 
@@ -270,47 +271,68 @@ struct martlet_budget {
  */
 #define MARTLET_FORWARDS(verdict)                                                                  \
 	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address")                        \
-	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                         \
-	verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
+		verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                 \
+			verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
 
 #define MARTLET_REPLIES(verdict)                                                                   \
 	verdict(REPLY_ECHO, "ping to a VIP, answered")                                             \
-	verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
+		verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
 
 #define MARTLET_PASSES(verdict)                                                                    \
 	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel")                          \
-	verdict(PASS_NO_SERVICE, "not for a VIP: left to the kernel")                              \
-	verdict(PASS_VIP_PORT, "for a VIP, but no service has that port: left to the kernel")      \
-	verdict(PASS_VIP_PROTOCOL, "for a VIP, but neither TCP, UDP nor ICMP: left to the kernel") \
-	verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left to the kernel")
+		verdict(PASS_NO_SERVICE, "not for a VIP: left to the kernel") verdict(             \
+			PASS_VIP_PORT,                                                             \
+			"for a VIP, but no service has that port: left to the kernel")             \
+			verdict(PASS_VIP_PROTOCOL,                                                 \
+				"for a VIP, but neither TCP, UDP nor ICMP: left to the kernel")    \
+				verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left "   \
+						   "to the kernel")
 
 #define MARTLET_DROPS(verdict)                                                                     \
-	verdict(DROP_TRUNCATED, "header cut short")                                                \
-	verdict(DROP_MALFORMED, "header contradicts itself")                                       \
-	verdict(DROP_MARTIAN, "for a VIP, from or to an address that no such packet can have")       \
-	verdict(DROP_EXTENSIONS, "for a VIP, with too many IPv6 extension headers")                \
-	verdict(DROP_SOURCE_ROUTED, "for a VIP, on a way that its sender chose")                   \
-	verdict(DROP_TUNNEL, "tunnel to a VIP: balancers would pass it round in circles")          \
-	verdict(DROP_FRAGMENT, "fragment for a VIP whose first one was not seen")                  \
-	verdict(DROP_FRAGMENT_OVERLAP, "fragment for a VIP that would overwrite a header")         \
-	verdict(DROP_VIP_PORT, "for a VIP, but no service has that port")                          \
-	verdict(DROP_SOURCE_DENIED, "source not allowed by the service's access list")             \
-	verdict(DROP_EXPIRED, "for a VIP, at the end of its time to live")                         \
-	verdict(DROP_NO_BACKEND, "no backend of the service can serve")                            \
-	verdict(DROP_NO_NEXT_HOP, "next hop of the backend is not known")                          \
-	verdict(DROP_TOO_BIG, "too big for the way to the backend, and too many such to say so")   \
-	verdict(DROP_NO_ROOM, "no room in the buffer for the outer header")                        \
-	verdict(DROP_BROKEN_TABLE, "tables contradict each other: please report this")
+	verdict(DROP_TRUNCATED, "header cut short") verdict(DROP_MALFORMED,                        \
+							    "header contradicts itself")           \
+		verdict(DROP_MARTIAN, "for a VIP, from or to an address that no such packet can "  \
+				      "have") verdict(DROP_EXTENSIONS,                             \
+						      "for a VIP, with too many IPv6 extension "   \
+						      "headers") verdict(DROP_SOURCE_ROUTED,       \
+									 "for a VIP, on a way "    \
+									 "that its sender chose")  \
+			verdict(DROP_TUNNEL, "tunnel to a VIP: balancers would pass it round in "  \
+					     "circles") verdict(                                   \
+				DROP_FRAGMENT, "fragment for a VIP whose first one was not seen")  \
+				verdict(DROP_FRAGMENT_OVERLAP, "fragment for a VIP that would "    \
+							       "overwrite a header") verdict(      \
+					DROP_VIP_PORT, "for a VIP, but no service has that port")  \
+					verdict(DROP_SOURCE_DENIED,                                \
+						"source not allowed by the service's access list") \
+						verdict(DROP_EXPIRED, "for a VIP, at the end of "  \
+								      "its time to live") verdict( \
+							DROP_NO_BACKEND,                           \
+							"no backend of the service can serve")     \
+							verdict(DROP_NO_NEXT_HOP,                  \
+								"next hop of the backend is not "  \
+								"known") verdict(DROP_TOO_BIG,     \
+										 "too big for "    \
+										 "the way to the " \
+										 "backend, and "   \
+										 "too many such "  \
+										 "to say so")      \
+								verdict(DROP_NO_ROOM,              \
+									"no room in the buffer "   \
+									"for the outer header")    \
+									verdict(DROP_BROKEN_TABLE, \
+										"tables "          \
+										"contradict each " \
+										"other: please "   \
+										"report this")
 
 #define MARTLET_ENUMERATE(name, text) MARTLET_##name,
 
 enum martlet_verdict {
 	MARTLET_UNDECIDED, /* not a verdict: the packet goes on; its counter stays 0 */
-	MARTLET_FORWARDS(MARTLET_ENUMERATE)
-	MARTLET_REPLIES(MARTLET_ENUMERATE)
-	MARTLET_PASSES(MARTLET_ENUMERATE)
-	MARTLET_DROPS(MARTLET_ENUMERATE)
-	MARTLET_VERDICT_COUNT,
+	MARTLET_FORWARDS(MARTLET_ENUMERATE) MARTLET_REPLIES(MARTLET_ENUMERATE)
+		MARTLET_PASSES(MARTLET_ENUMERATE) MARTLET_DROPS(MARTLET_ENUMERATE)
+			MARTLET_VERDICT_COUNT,
 };
 
 /* Where in that order each kind begins. */
@@ -324,23 +346,23 @@ enum martlet_verdict_kind {
 
 /* The same for the program at the other end of a tunnel. */
 #define MARTLET_DECAPSULATIONS(verdict)                                                            \
-	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel")                          \
-	verdict(DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
-	verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel")                            \
-	verdict(PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")                      \
-	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")                  \
-	verdict(PASS_TUNNEL_FRAGMENT, "fragment of a tunnel's packet: left to the kernel")
+	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel") verdict(                 \
+		DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
+		verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel") verdict(           \
+			PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")              \
+			verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")  \
+				verdict(PASS_TUNNEL_FRAGMENT,                                      \
+					"fragment of a tunnel's packet: left to the kernel")
 
 #define MARTLET_DECAPSULATION_DROPS(verdict)                                                       \
 	verdict(DROP_TUNNEL_TRUNCATED, "header cut short")                                         \
-	verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                                \
-	verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
+		verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                        \
+			verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
 
 enum martlet_decapsulation {
 	MARTLET_UNDECAPSULATED, /* not a verdict */
-	MARTLET_DECAPSULATIONS(MARTLET_ENUMERATE)
-	MARTLET_DECAPSULATION_DROPS(MARTLET_ENUMERATE)
-	MARTLET_DECAPSULATION_COUNT,
+	MARTLET_DECAPSULATIONS(MARTLET_ENUMERATE) MARTLET_DECAPSULATION_DROPS(MARTLET_ENUMERATE)
+		MARTLET_DECAPSULATION_COUNT,
 	MARTLET_DECAPSULATION_FIRST_DROP = 1 MARTLET_DECAPSULATIONS(MARTLET_ONE_MORE),
 };
 

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The Internet checksum, RFC 1071. */
+/* The Internet checksum, RFC 1071, and its update, RFC 1624. */
 #pragma once
 
 #include <linux/ip.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+
+/* Folds the carries of a sum back into 16 bits; twice, for the first may bring a new one. */
+static __always_inline __u16 fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (__u16)sum;
+}
 
 /* Of an IPv4 header without options: 0 if the header's own checksum is right. */
 static __always_inline __sum16 ipv4_checksum(const struct iphdr *header)
@@ -13,7 +22,20 @@ static __always_inline __sum16 ipv4_checksum(const struct iphdr *header)
 
 	for (int i = 0; i < (int)sizeof(*header) / 2; i++)
 		sum += half[i];
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__sum16)~sum;
+	return (__sum16)~fold(sum);
+}
+
+/* The checksum after one 16-bit word has changed: RFC 1624 §3, equation 3. */
+static __always_inline __sum16 updated_checksum(__sum16 checksum, __be16 before, __be16 after)
+{
+	return (__sum16)~fold((__u16)~checksum + (__u16)~before + after);
+}
+
+/* As the kernel counts a hop: the word of TTL and protocol has become smaller by 0x0100. */
+static __always_inline void decrement_ttl(struct iphdr *ip)
+{
+	__u32 sum = (__u32)ip->check + bpf_htons(0x0100);
+
+	ip->check = (__sum16)(sum + (sum >= 0xffff));
+	ip->ttl--;
 }

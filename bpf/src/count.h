@@ -14,3 +14,14 @@ static __always_inline void count(void *counters, __u32 index, __u32 bytes)
 		counter->bytes += bytes;
 	}
 }
+
+static __always_inline void count_traffic(void *counters, __u32 index, __u32 bytes, __u32 flows)
+{
+	struct martlet_traffic *counter = bpf_map_lookup_elem(counters, &index);
+
+	if (counter) {
+		counter->packets += 1;
+		counter->bytes += bytes;
+		counter->flows += flows;
+	}
+}

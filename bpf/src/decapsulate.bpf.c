@@ -20,7 +20,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MARTLET_LOCAL_ADDRESS_LIMIT);
 	__type(key, struct martlet_local_address);
-	__type(value, __u32);
+	__type(value, __u32); /* the UDP port of GUE, in network order; 0: no GUE */
 } local_addresses SEC(".maps");
 
 struct {
@@ -30,9 +30,9 @@ struct {
 	__type(value, struct martlet_count);
 } decapsulation_counters SEC(".maps");
 
-/* Shortens the frame by `outer` bytes and puts its Ethernet header before the inner packet. */
-static __always_inline enum martlet_decapsulation strip(struct xdp_md *context, int outer,
-							__be16 inner_type)
+/* Shortens the frame by the outer headers and puts its Ethernet header before the inner packet. */
+static __always_inline enum martlet_decapsulation
+strip(struct xdp_md *context, const struct tunnel *tunnel, enum martlet_decapsulation success)
 {
 	struct cursor cursor = cursor_of(context);
 	struct ethhdr *ethernet = take(&cursor, sizeof(*ethernet));
@@ -41,16 +41,16 @@ static __always_inline enum martlet_decapsulation strip(struct xdp_md *context, 
 	if (!ethernet)
 		return MARTLET_DROP_TUNNEL_TRUNCATED;
 	saved = *ethernet;
-	if (bpf_xdp_adjust_head(context, outer))
+	saved.h_proto =
+		tunnel->protocol == IPPROTO_IPIP ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	if (bpf_xdp_adjust_head(context, (int)tunnel->outer))
 		return MARTLET_DROP_TUNNEL_NO_ROOM;
 	cursor = cursor_of(context);
 	ethernet = take(&cursor, sizeof(*ethernet));
 	if (!ethernet)
 		return MARTLET_DROP_TUNNEL_TRUNCATED;
 	*ethernet = saved;
-	ethernet->h_proto = inner_type;
-	return inner_type == bpf_htons(ETH_P_IP) ? MARTLET_DECAPSULATED_IPV4 :
-						   MARTLET_DECAPSULATED_IPV6;
+	return success;
 }
 
 static __always_inline enum martlet_decapsulation decapsulate(struct xdp_md *context)
@@ -58,20 +58,26 @@ static __always_inline enum martlet_decapsulation decapsulate(struct xdp_md *con
 	struct cursor cursor = cursor_of(context);
 	struct tunnel tunnel = {};
 	enum martlet_decapsulation verdict = parse_tunnel(&cursor, &tunnel);
-	__be16 inner_type;
+	enum martlet_decapsulation success;
+	const __u32 *gue_port;
 
 	if (verdict != MARTLET_UNDECAPSULATED)
 		return verdict;
-	if (!bpf_map_lookup_elem(&local_addresses, &tunnel.destination))
+	gue_port = bpf_map_lookup_elem(&local_addresses, &tunnel.destination);
+	if (!gue_port)
 		return MARTLET_PASS_NOT_ADDRESSED;
+	success = tunnel.protocol == IPPROTO_IPIP ? MARTLET_DECAPSULATED_IPV4
+						  : MARTLET_DECAPSULATED_IPV6;
+	if (tunnel.protocol == IPPROTO_UDP) {
+		success = MARTLET_DECAPSULATED_GUE;
+		verdict = parse_gue(&cursor, &tunnel, (__be16)*gue_port);
+		if (verdict != MARTLET_UNDECAPSULATED)
+			return verdict;
+	}
 	verdict = check_inner(&cursor, &tunnel);
 	if (verdict != MARTLET_UNDECAPSULATED)
 		return verdict;
-	inner_type = tunnel.inner == IPPROTO_IPIP ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
-	/* Two calls, so that each passes a constant: older verifiers lose track of a sum. */
-	if (tunnel.destination.family == 4)
-		return strip(context, sizeof(struct iphdr), inner_type);
-	return strip(context, sizeof(struct ipv6hdr), inner_type);
+	return strip(context, &tunnel, success);
 }
 
 SEC("xdp")

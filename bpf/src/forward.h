@@ -2,123 +2,33 @@
 /* Getting a packet to its backend. */
 #pragma once
 
-#include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/udp.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "checksum.h"
 #include "cursor.h"
+#include "frame.h"
 #include "maps.h"
 #include "parse.h"
+#include "reply.h"
+#include "select.h"
 
 #define OUTER_TTL     64     /* RFC 1700 and Linux's default: the tunnel is as long as a path */
 #define DONT_FRAGMENT 0x4000 /* RFC 791 §3.1; without fragments the identification may be 0 */
+
+/* Which bits of a flow's hash make the flows of one tunnel different; the slot has the first. */
+#define GUE_SOURCE_PORT(hash) ((__u16)(0xc000 | ((hash) >> 16 & 0x3fff)))
+#define SOURCE_ENTROPY(hash)  ((__be32)((hash) >> 32))
+#define FLOW_LABEL(hash)      ((__u32)((hash) >> 40) & 0xfffff)
 
 /* One reading of the next hop, which the controller may replace at any moment. */
 union next_hop {
 	__u64 word;
 	struct martlet_next_hop parts;
 };
-
-static __always_inline void address_frame(struct ethhdr *ethernet, const union next_hop *next_hop,
-					  const struct martlet_egress *egress, __be16 type)
-{
-	__builtin_memcpy(ethernet->h_dest, next_hop->parts.mac, ETH_ALEN);
-	__builtin_memcpy(ethernet->h_source, egress->mac, ETH_ALEN);
-	ethernet->h_proto = type;
-}
-
-/* The number that stands for the packet in an outer header: RFC 2003 §3.1, RFC 2473 §3.1. */
-static __always_inline __u8 protocol_of(const struct packet *packet)
-{
-	return packet->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
-}
-
-/* Puts the packet into an IPv4 packet: RFC 2003, RFC 4213 §3. ECN is copied: RFC 6040 §4.1. */
-static __always_inline enum martlet_verdict
-encapsulate_in_ipv4(struct xdp_md *context, const struct packet *packet,
-		    const struct martlet_backend *backend, const union next_hop *next_hop,
-		    const struct martlet_egress *egress)
-{
-	struct cursor cursor;
-	struct ethhdr *ethernet;
-	struct iphdr *ip;
-
-	if (bpf_xdp_adjust_head(context, -(int)sizeof(*ip)))
-		return MARTLET_DROP_NO_ROOM;
-	cursor = cursor_of(context);
-	ethernet = take(&cursor, sizeof(*ethernet));
-	ip = take(&cursor, sizeof(*ip));
-	if (!ethernet || !ip)
-		return MARTLET_DROP_TRUNCATED;
-	address_frame(ethernet, next_hop, egress, bpf_htons(ETH_P_IP));
-	*ip = (struct iphdr){
-		.version = 4,
-		.ihl = sizeof(*ip) / 4,
-		.tos = packet->traffic_class,
-		.tot_len = bpf_htons(packet->ip_bytes + sizeof(*ip)),
-		.frag_off = bpf_htons(DONT_FRAGMENT),
-		.ttl = OUTER_TTL,
-		.protocol = protocol_of(packet),
-		.saddr = backend->source.word[0],
-		.daddr = backend->address.word[0],
-	};
-	ip->check = ipv4_checksum(ip);
-	return MARTLET_FORWARD_IPIP;
-}
-
-/* Puts the packet into an IPv6 packet: RFC 2473. */
-static __always_inline enum martlet_verdict
-encapsulate_in_ipv6(struct xdp_md *context, const struct packet *packet,
-		    const struct martlet_backend *backend, const union next_hop *next_hop,
-		    const struct martlet_egress *egress)
-{
-	struct cursor cursor;
-	struct ethhdr *ethernet;
-	struct ipv6hdr *ip;
-
-	if (bpf_xdp_adjust_head(context, -(int)sizeof(*ip)))
-		return MARTLET_DROP_NO_ROOM;
-	cursor = cursor_of(context);
-	ethernet = take(&cursor, sizeof(*ethernet));
-	ip = take(&cursor, sizeof(*ip));
-	if (!ethernet || !ip)
-		return MARTLET_DROP_TRUNCATED;
-	address_frame(ethernet, next_hop, egress, bpf_htons(ETH_P_IPV6));
-	*ip = (struct ipv6hdr){
-		.version = 6,
-		.priority = packet->traffic_class >> 4,
-		.flow_lbl = { (__u8)(packet->traffic_class << 4) },
-		.payload_len = bpf_htons(packet->ip_bytes),
-		.nexthdr = protocol_of(packet),
-		.hop_limit = OUTER_TTL,
-	};
-	__builtin_memcpy(&ip->saddr, &backend->source, sizeof(ip->saddr));
-	__builtin_memcpy(&ip->daddr, &backend->address, sizeof(ip->daddr));
-	return MARTLET_FORWARD_IPIP;
-}
-
-static __always_inline enum martlet_verdict rewrite_mac(struct xdp_md *context,
-							const union next_hop *next_hop,
-							const struct martlet_egress *egress)
-{
-	struct cursor cursor = cursor_of(context);
-	struct ethhdr *ethernet = take(&cursor, sizeof(*ethernet));
-
-	if (!ethernet)
-		return MARTLET_DROP_TRUNCATED;
-	address_frame(ethernet, next_hop, egress, ethernet->h_proto);
-	return MARTLET_FORWARD_L2_DSR;
-}
-
-static __always_inline __u32 outer_bytes(const struct martlet_backend *backend)
-{
-	if (backend->forwarding != MARTLET_IPIP)
-		return 0;
-	return backend->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-}
 
 /* What becomes of a packet, and by which interface it leaves if it is forwarded. */
 struct forwarding {
@@ -127,14 +37,156 @@ struct forwarding {
 	int is_redirected_back; /* even if that is the interface it came in by */
 };
 
+/* The number that stands for the packet in an outer IP header: RFC 2003 §3.1, RFC 2473 §3.1. */
+static __always_inline __u8 protocol_of(const struct packet *packet)
+{
+	return packet->family == 4 ? IPPROTO_IPIP : IPPROTO_IPV6;
+}
+
+/* An outer IPv4 header: RFC 2003, RFC 4213 §3. ECN is copied: RFC 6040 §4.1. */
+static __always_inline int write_outer_ipv4(struct cursor *cursor, const struct packet *packet,
+					    const struct martlet_backend *backend, __u64 hash,
+					    __u8 protocol, __u32 payload)
+{
+	struct iphdr *ip = take(cursor, sizeof(*ip));
+
+	if (!ip)
+		return 0;
+	*ip = (struct iphdr){
+		.version = 4,
+		.ihl = sizeof(*ip) / 4,
+		.tos = packet->traffic_class,
+		.tot_len = bpf_htons(payload + sizeof(*ip)),
+		.frag_off = bpf_htons(DONT_FRAGMENT),
+		.ttl = OUTER_TTL,
+		.protocol = protocol,
+		.saddr = backend->source.word[0] | (SOURCE_ENTROPY(hash) & backend->source_entropy),
+		.daddr = backend->address.word[0],
+	};
+	ip->check = ipv4_checksum(ip);
+	return 1;
+}
+
+/* An outer IPv6 header: RFC 2473; the flow label as RFC 6438 wants it. */
+static __always_inline int write_outer_ipv6(struct cursor *cursor, const struct packet *packet,
+					    const struct martlet_backend *backend, __u64 hash,
+					    __u8 protocol, __u32 payload)
+{
+	struct ipv6hdr *ip = take(cursor, sizeof(*ip));
+	struct martlet_address source = backend->source;
+	__u32 label = FLOW_LABEL(hash);
+
+	if (!ip)
+		return 0;
+	source.word[3] |= SOURCE_ENTROPY(hash) & backend->source_entropy;
+	*ip = (struct ipv6hdr){
+		.version = 6,
+		.priority = packet->traffic_class >> 4,
+		.flow_lbl = {(__u8)(packet->traffic_class << 4 | label >> 16), (__u8)(label >> 8),
+			     (__u8)label},
+		.payload_len = bpf_htons(payload),
+		.nexthdr = protocol,
+		.hop_limit = OUTER_TTL,
+	};
+	__builtin_memcpy(&ip->saddr, &source, sizeof(ip->saddr));
+	__builtin_memcpy(&ip->daddr, &backend->address, sizeof(ip->daddr));
+	return 1;
+}
+
+/* Writes what comes between the link header and the packet; returns whether there was room. */
+static __always_inline int write_outer(struct cursor *cursor, const struct packet *packet,
+				       const struct martlet_backend *backend, __u64 hash)
+{
+	int is_gue = backend->forwarding == MARTLET_GUE;
+	__u32 payload = packet->ip_bytes + (is_gue ? sizeof(struct udphdr) : 0);
+	__u8 protocol = is_gue ? IPPROTO_UDP : protocol_of(packet);
+	struct udphdr *udp;
+
+	if (backend->family == 4) {
+		if (!write_outer_ipv4(cursor, packet, backend, hash, protocol, payload))
+			return 0;
+	} else {
+		if (!write_outer_ipv6(cursor, packet, backend, hash, protocol, payload))
+			return 0;
+	}
+	if (!is_gue)
+		return 1;
+	udp = take(cursor, sizeof(*udp));
+	if (!udp)
+		return 0;
+	*udp = (struct udphdr){
+		.source = bpf_htons(GUE_SOURCE_PORT(hash)),
+		.dest = backend->tunnel_port,
+		.len = bpf_htons(payload),
+	};
+	return 1;
+}
+
+/* One hop less to live; returns whether the header was there. */
+static __always_inline int count_hop(struct cursor *cursor, __u8 family)
+{
+	struct ipv6hdr *ipv6;
+	struct iphdr *ipv4;
+
+	if (family == 4) {
+		ipv4 = take(cursor, sizeof(*ipv4));
+		if (ipv4)
+			decrement_ttl(ipv4);
+		return ipv4 != NULL;
+	}
+	ipv6 = take(cursor, sizeof(*ipv6));
+	if (ipv6)
+		ipv6->hop_limit--;
+	return ipv6 != NULL;
+}
+
+static __always_inline __u32 outer_bytes(const struct martlet_backend *backend)
+{
+	__u32 ip = backend->family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+
+	switch (backend->forwarding) {
+	case MARTLET_IPIP:
+		return ip;
+	case MARTLET_GUE:
+		return ip + sizeof(struct udphdr);
+	default:
+		return 0;
+	}
+}
+
+static __always_inline enum martlet_verdict write_frame(struct xdp_md *context,
+							const struct packet *packet,
+							const struct martlet_backend *backend,
+							const struct link_header *link, __u64 hash)
+{
+	__u32 outer = outer_bytes(backend);
+	int growth = (int)(outer + link_header_bytes(link) - packet->link_bytes);
+	struct cursor cursor;
+
+	if (growth != 0 && bpf_xdp_adjust_head(context, -growth))
+		return MARTLET_DROP_NO_ROOM;
+	cursor = cursor_of(context);
+	if (outer == 0) {
+		if (!write_link_header(&cursor, link, type_of_family(packet->family)) ||
+		    !count_hop(&cursor, packet->family))
+			return MARTLET_DROP_TRUNCATED;
+		return MARTLET_FORWARD_L2_DSR;
+	}
+	if (!write_link_header(&cursor, link, type_of_family(backend->family)) ||
+	    !write_outer(&cursor, packet, backend, hash))
+		return MARTLET_DROP_TRUNCATED;
+	return backend->forwarding == MARTLET_GUE ? MARTLET_FORWARD_GUE : MARTLET_FORWARD_IPIP;
+}
+
 static __always_inline struct forwarding forward(struct xdp_md *context,
 						 const struct packet *packet,
-						 const struct martlet_backend *backend)
+						 const struct martlet_backend *backend, __u64 hash)
 {
-	union next_hop next_hop = { .word = *(const volatile __u64 *)&backend->next_hop };
+	union next_hop next_hop = {.word = *(const volatile __u64 *)&backend->next_hop};
 	__u32 index = next_hop.parts.egress;
 	const struct martlet_egress *egress;
 	struct forwarding result = {};
+	struct link_header link;
 
 	if (index == 0) {
 		result.verdict = MARTLET_DROP_NO_NEXT_HOP;
@@ -145,15 +197,20 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		result.verdict = MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}
+	if (backend->forwarding == MARTLET_L2_DSR && packet->ttl <= 1) {
+		result.verdict = MARTLET_DROP_EXPIRED;
+		return result;
+	}
+	if (packet->ip_bytes + outer_bytes(backend) > egress->mtu) {
+		result.verdict =
+			reply_too_big(context, packet, (__u16)(egress->mtu - outer_bytes(backend)));
+		return result;
+	}
 	result.interface = egress->interface;
 	result.is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
-	if (packet->ip_bytes + outer_bytes(backend) > egress->mtu)
-		result.verdict = MARTLET_DROP_TOO_BIG;
-	else if (backend->forwarding == MARTLET_L2_DSR)
-		result.verdict = rewrite_mac(context, &next_hop, egress);
-	else if (backend->family == 4)
-		result.verdict = encapsulate_in_ipv4(context, packet, backend, &next_hop, egress);
-	else
-		result.verdict = encapsulate_in_ipv6(context, packet, backend, &next_hop, egress);
+	__builtin_memcpy(link.destination, next_hop.parts.mac, ETH_ALEN);
+	__builtin_memcpy(link.source, egress->mac, ETH_ALEN);
+	__builtin_memcpy(link.vlan, egress->vlan, sizeof(link.vlan));
+	result.verdict = write_frame(context, packet, backend, &link, hash);
 	return result;
 }

@@ -1,41 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* The balancer: what happens to a packet, in the order in which it happens. */
+/*
+ * The balancer: what happens to a packet, in the order in which it happens;
+ * docs/life-of-a-packet.md says the same in words.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "count.h"
 #include "forward.h"
+#include "fragments.h"
+#include "icmp.h"
 #include "maps.h"
 #include "martlet_abi.h"
 #include "parse.h"
 #include "select.h"
 #include "service.h"
 
+/* Which service a flow is for that none has the exact address and port of. */
+static __noinline const struct martlet_service *search_service(const struct packet *packet,
+							       __u32 *verdict)
+{
+	const struct martlet_vip *vip = find_vip(packet);
+	const struct martlet_service *service;
+
+	*verdict = MARTLET_PASS_NO_SERVICE;
+	if (!vip)
+		return NULL;
+	service = find_service_of(vip, packet);
+	if (packet->kind == PACKET_ICMP_ERROR)
+		*verdict = MARTLET_PASS_ICMP;
+	else if (vip->flags & MARTLET_VIP_DROPS_OTHERS)
+		*verdict = MARTLET_DROP_VIP_PORT;
+	else
+		*verdict = MARTLET_PASS_VIP_PORT;
+	return service;
+}
+
+/* The backend of a flow, or of the flow that an ICMP error is about. */
+static __always_inline enum martlet_verdict choose_for_flow(const struct packet *packet,
+							    struct choice *choice)
+{
+	const struct martlet_service *service = find_service(packet);
+	enum martlet_verdict verdict;
+	__u32 no_service;
+
+	if (!service) {
+		if (!may_be_vip(packet))
+			return MARTLET_PASS_NO_SERVICE;
+		service = search_service(packet, &no_service);
+		if (!service)
+			return no_service;
+	}
+	count_traffic(&service_counters, service->id, packet->bytes, packet->is_new_flow);
+	if (packet->is_martian)
+		return MARTLET_DROP_MARTIAN;
+	if (service->flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
+		return MARTLET_DROP_SOURCE_DENIED;
+	verdict = choose_slot(service, packet, choice);
+	if (verdict == MARTLET_UNDECIDED && packet->is_first_fragment)
+		remember_fragment(packet, choice);
+	return verdict;
+}
+
+static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,
+						   struct choice *choice)
+{
+	enum martlet_verdict verdict;
+
+	if (packet->problem)
+		return if_for_vip(packet, packet->problem);
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		return follow_first_fragment(packet, choice);
+	if (packet->kind == PACKET_ICMP) {
+		verdict = look_into_icmp(context, packet);
+		if (verdict != MARTLET_UNDECIDED)
+			return verdict;
+	}
+	if (packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR)
+		return choose_for_flow(packet, choice);
+	return if_for_vip(packet,
+			  packet->protocol == IPPROTO_IPIP || packet->protocol == IPPROTO_IPV6
+				  ? MARTLET_DROP_TUNNEL
+				  : MARTLET_PASS_VIP_PROTOCOL);
+}
+
 static __always_inline struct forwarding balance(struct xdp_md *context, struct packet *packet)
 {
-	struct forwarding result = { .verdict = parse(context, packet) };
-	const struct martlet_service *service;
-	struct selection selection;
+	struct forwarding result = {.verdict = parse(context, packet)};
+	const struct martlet_backend *backend;
+	struct choice choice = {};
 
 	if (result.verdict != MARTLET_UNDECIDED)
 		return result;
+	result.verdict = choose(context, packet, &choice);
+	if (result.verdict != MARTLET_UNDECIDED)
+		return result;
 
-	service = find_service(packet);
-	if (!service) {
-		result.verdict = MARTLET_PASS_NO_SERVICE;
+	backend = bpf_map_lookup_elem(&backends, &choice.backend);
+	if (!backend || backend->service != choice.service) {
+		/* A first fragment's backend may have gone since; a slot's may not. */
+		result.verdict = packet->kind == PACKET_LATER_FRAGMENT ? MARTLET_DROP_FRAGMENT
+								       : MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}
-	count(&service_counters, service->id, packet->bytes);
-
-	selection = select_backend(service, packet);
-	if (selection.verdict != MARTLET_UNDECIDED) {
-		result.verdict = selection.verdict;
-		return result;
-	}
-
-	result = forward(context, packet, selection.backend);
-	if ((int)result.verdict < MARTLET_FIRST_PASS)
-		count(&backend_counters, selection.id, packet->bytes);
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		count_traffic(&service_counters, choice.service, packet->bytes, 0);
+	result = forward(context, packet, backend, choice.hash);
+	if ((int)result.verdict < MARTLET_FIRST_REPLY)
+		count_traffic(&backend_counters, choice.backend, packet->bytes,
+			      packet->is_new_flow);
 	return result;
+}
+
+/* The kernel's word for an answer, which leaves by the interface that the question came in by. */
+static __always_inline int reply_action(const struct xdp_md *context)
+{
+	__u32 zero = 0;
+	const struct martlet_settings *setting = bpf_map_lookup_elem(&settings, &zero);
+
+	if (setting && setting->flags & MARTLET_SETTING_REDIRECT_REPLIES)
+		return (int)bpf_redirect(context->ingress_ifindex, 0);
+	return XDP_TX;
 }
 
 /* Every packet leaves through here: that is why the verdict counters sum to packets received. */
@@ -47,6 +131,8 @@ static __always_inline int finish(struct xdp_md *context, const struct packet *p
 		return XDP_DROP;
 	if ((int)result.verdict >= MARTLET_FIRST_PASS)
 		return XDP_PASS;
+	if ((int)result.verdict >= MARTLET_FIRST_REPLY)
+		return reply_action(context);
 	if (result.interface != context->ingress_ifindex || result.is_redirected_back)
 		return (int)bpf_redirect(result.interface, 0);
 	return XDP_TX;
@@ -55,7 +141,7 @@ static __always_inline int finish(struct xdp_md *context, const struct packet *p
 SEC("xdp")
 int martlet(struct xdp_md *context)
 {
-	struct packet packet = { .bytes = context->data_end - context->data };
+	struct packet packet = {.bytes = context->data_end - context->data};
 
 	return finish(context, &packet, balance(context, &packet));
 }

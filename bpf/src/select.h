@@ -7,45 +7,41 @@
 #include "parse.h"
 #include "siphash.h"
 
-struct selection {
-	enum martlet_verdict verdict; /* MARTLET_UNDECIDED if there is a backend */
-	__u32 id;
-	const struct martlet_backend *backend;
+/* Where a packet is to go. */
+struct choice {
+	__u64 hash; /* of the flow */
+	__u32 service;
+	__u32 backend;
 };
 
 static __always_inline __u64 hash_flow(const struct packet *packet, const __u64 key[2])
 {
-	return packet->family == 4 ? siphash(packet->flow.words, sizeof(packet->flow.v4) / 8, key) :
-				     siphash(packet->flow.words, sizeof(packet->flow.v6) / 8, key);
+	return packet->family == 4 ? siphash(packet->flow.words, sizeof(packet->flow.v4) / 8, key)
+				   : siphash(packet->flow.words, sizeof(packet->flow.v6) / 8, key);
 }
 
-static __always_inline struct selection select_backend(const struct martlet_service *service,
-						       const struct packet *packet)
+static __always_inline enum martlet_verdict choose_slot(const struct martlet_service *service,
+							const struct packet *packet,
+							struct choice *choice)
 {
-	struct selection broken = { .verdict = MARTLET_DROP_BROKEN_TABLE };
 	const struct martlet_settings *setting;
-	const struct martlet_backend *backend;
 	const struct martlet_slot_pair *pair;
-	__u32 zero = 0, service_id = service->id, slot, index, id;
+	__u32 zero = 0, slot, index;
 	void *slots;
 
+	choice->service = service->id;
 	setting = bpf_map_lookup_elem(&settings, &zero);
-	slots = bpf_map_lookup_elem(&slot_tables, &service_id);
+	slots = bpf_map_lookup_elem(&slot_tables, &choice->service);
 	if (!setting || !slots)
-		return broken;
+		return MARTLET_DROP_BROKEN_TABLE;
 
-	slot = (__u32)hash_flow(packet, setting->hash_key) & service->slot_mask;
+	choice->hash = hash_flow(packet, setting->hash_key);
+	slot = (__u32)choice->hash & service->slot_mask;
 	index = slot / 2;
 	pair = bpf_map_lookup_elem(slots, &index);
 	if (!pair)
-		return broken;
+		return MARTLET_DROP_BROKEN_TABLE;
 
-	id = *(const volatile __u32 *)&pair->word[slot & 1] & MARTLET_SLOT_OWNER;
-	if (id == 0)
-		return (struct selection){ .verdict = MARTLET_DROP_NO_BACKEND };
-
-	backend = bpf_map_lookup_elem(&backends, &id);
-	if (!backend || backend->service != service_id)
-		return broken;
-	return (struct selection){ .id = id, .backend = backend };
+	choice->backend = *(const volatile __u32 *)&pair->word[slot & 1] & MARTLET_SLOT_OWNER;
+	return choice->backend ? MARTLET_UNDECIDED : MARTLET_DROP_NO_BACKEND;
 }
