@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the benchmark's programs and `martlet-bench` agree on. */
+#pragma once
+
+#include <linux/types.h>
+
+enum martlet_bench_limit {
+	/* All headers of the packets measured, and some payload; two cache lines. */
+	MARTLET_BENCH_FRAME = 128,
+};
+
+/* Value of `bench`: the packet that each run begins with. */
+struct martlet_bench {
+	__u32 bytes;	   /* of the frame, at most MARTLET_BENCH_FRAME */
+	__u32 flow_mask;   /* number of flows - 1; the number is a power of two */
+	__u32 flow_offset; /* where in the frame the flow's number is added: four bytes, big-endian */
+	__u32 zero;
+	__u64 random; /* state of the generator that chooses the flow */
+	__u8 frame[MARTLET_BENCH_FRAME];
+};
+
+_Static_assert(sizeof(struct martlet_bench) == 24 + MARTLET_BENCH_FRAME, "no hole");
