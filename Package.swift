@@ -52,6 +52,8 @@ let package = Package(
             dependencies: ["Balancing", "Packets", .product(name: "Yams", package: "Yams")],
             swiftSettings: safe),
 
+        .target(name: "Model", dependencies: ["CDatapath", "Packets"], swiftSettings: safe),
+
         // Edges of the product.
         .target(
             name: "XDPPlane", dependencies: ["BPF", "Balancing", "CDatapath", "Packets"],
@@ -84,6 +86,18 @@ let package = Package(
             ],
             swiftSettings: safe),
 
+        // Packets through the program and through the model, for the tests and `make fuzz`.
+        .target(
+            name: "Fuzzing", dependencies: ["BPF", "CDatapath", "Model", "Packets", "XDPPlane"],
+            swiftSettings: safe),
+        .executableTarget(
+            name: "martlet-fuzz",
+            dependencies: [
+                "CDatapath", "Fuzzing",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: common),
+
         // Networks of namespaces for the tests and the demo; never part of what users deploy.
         .target(name: "Lab", dependencies: ["CLinux"], swiftSettings: common),
         .executableTarget(
@@ -103,6 +117,9 @@ let package = Package(
         .testTarget(
             name: "ControlTests",
             dependencies: ["Balancing", "Control", "HealthChecks", "Packets", logging],
+            swiftSettings: common),
+        .testTarget(
+            name: "ModelTests", dependencies: ["CDatapath", "Fuzzing", "Model", "Packets"],
             swiftSettings: common),
         .testTarget(name: "PacketsTests", dependencies: ["Packets"], swiftSettings: common),
         .testTarget(

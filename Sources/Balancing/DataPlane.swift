@@ -75,15 +75,19 @@ public struct PlaneContents: Hashable, Sendable {
 public struct Count: Hashable, Sendable, Codable {
     public var packets: UInt64
     public var bytes: UInt64
+    /// New flows: TCP packets with SYN and without ACK; of services and backends only.
+    public var flows: UInt64
 
-    public init(packets: UInt64 = 0, bytes: UInt64 = 0) {
+    public init(packets: UInt64 = 0, bytes: UInt64 = 0, flows: UInt64 = 0) {
         self.packets = packets
         self.bytes = bytes
+        self.flows = flows
     }
 
     public static func += (left: inout Count, right: Count) {
         left.packets += right.packets
         left.bytes += right.bytes
+        left.flows += right.flows
     }
 }
 

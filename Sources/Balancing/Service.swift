@@ -21,12 +21,15 @@ public enum Forwarding: String, Hashable, Sendable, CaseIterable, Codable {
     case l2DSR = "l2-dsr"
     /// The packet is carried inside another IP packet (RFC 2003, RFC 2473, RFC 4213).
     case ipip
+    /// The packet is carried inside a UDP packet, without a header of its own in between
+    /// (draft-ietf-intarea-gue-09 §4, variant 1): what tells flows apart is the source port.
+    case gue
 
     /// Whether a backend of one family can serve a VIP of another.
     public func reaches(_ backend: IPFamily, from vip: IPFamily) -> Bool {
         switch self {
         case .l2DSR: backend == vip
-        case .ipip: true
+        case .ipip, .gue: true
         }
     }
 }

@@ -6,6 +6,8 @@ public struct Traffic: Hashable, Sendable, Codable {
     public var packets: UInt64
     /// Of the frames as they were received.
     public var bytes: UInt64
+    /// New ones, as far as they can be told: TCP packets with SYN and without ACK.
+    public var flows: UInt64
     /// Nil: not known yet.
     public var packetsPerSecond: Double?
     public var bitsPerSecond: Double?
@@ -13,6 +15,7 @@ public struct Traffic: Hashable, Sendable, Codable {
     init(_ count: Count, since earlier: Count? = nil, seconds: Double = 0) {
         packets = count.packets
         bytes = count.bytes
+        flows = count.flows
         // Counters begin at 0 again when a backend comes back; there is no rate then.
         guard let earlier, seconds > 0, count.packets >= earlier.packets,
             count.bytes >= earlier.bytes

@@ -17,7 +17,7 @@ public struct Decapsulator: Sendable {
     /// Asked again it replaces program and addresses, without a packet in between; counters then
     /// begin at 0.
     public func start(
-        on hook: XDPHook, for addresses: [IPAddress], mode: AttachMode
+        on hook: XDPHook, for addresses: [IPAddress], guePort: UInt16, mode: AttachMode
     ) throws(Failure) {
         try requireKernel(XDPPlane.oldestKernel)
         guard addresses.count <= Int(MARTLET_LOCAL_ADDRESS_LIMIT.rawValue) else {
@@ -33,7 +33,8 @@ public struct Decapsulator: Sendable {
             addresses.map {
                 (
                     martlet_local_address(
-                        address: martlet_address($0), family: UInt32($0.family.rawValue)), 1
+                        address: martlet_address($0), family: UInt32($0.family.rawValue)),
+                    UInt32(guePort.bigEndian)
                 )
             })
         let counters = try object.map(

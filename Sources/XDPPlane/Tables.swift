@@ -1,17 +1,22 @@
-import BPF
-import CDatapath
+package import BPF
+package import CDatapath
 
 /// The maps of the balancer: bpf/src/maps.h as Swift sees it.
-struct Tables: ~Copyable, Sendable {
-    let settings: Map<UInt32, martlet_settings>
-    let servicesV4: Map<martlet_service_v4, martlet_service>
-    let servicesV6: Map<martlet_service_v6, martlet_service>
-    let slotTables: Map<UInt32, UInt32>
-    let backends: Map<UInt32, martlet_backend>
-    let egresses: Map<UInt32, martlet_egress>
-    let verdictCounters: Map<UInt32, martlet_count>
-    let serviceCounters: Map<UInt32, martlet_count>
-    let backendCounters: Map<UInt32, martlet_count>
+package struct Tables: ~Copyable, Sendable {
+    package let settings: Map<UInt32, martlet_settings>
+    package let servicesV4: Map<martlet_service_v4, martlet_service>
+    package let servicesV6: Map<martlet_service_v6, martlet_service>
+    package let vipFilter: Map<UInt32, UInt64>
+    package let vips: Map<martlet_vip_key, martlet_vip>
+    package let access: Map<martlet_access_key, UInt32>
+    package let fragments: Map<martlet_fragment_key, martlet_fragment>
+    package let errorBudget: Map<UInt32, martlet_budget>
+    package let slotTables: Map<UInt32, UInt32>
+    package let backends: Map<UInt32, martlet_backend>
+    package let egresses: Map<UInt32, martlet_egress>
+    package let verdictCounters: Map<UInt32, martlet_count>
+    package let serviceCounters: Map<UInt32, martlet_traffic>
+    package let backendCounters: Map<UInt32, martlet_traffic>
 
     /// The maps that were made with `object`.
     init(of object: borrowing Object) throws(Failure) {
@@ -21,6 +26,15 @@ struct Tables: ~Copyable, Sendable {
             named: "services_v4", key: martlet_service_v4.self, value: martlet_service.self)
         let servicesV6 = try object.map(
             named: "services_v6", key: martlet_service_v6.self, value: martlet_service.self)
+        let vipFilter = try object.map(named: "vip_filter", key: UInt32.self, value: UInt64.self)
+        let vips = try object.map(
+            named: "vips", key: martlet_vip_key.self, value: martlet_vip.self)
+        let access = try object.map(
+            named: "access", key: martlet_access_key.self, value: UInt32.self)
+        let fragments = try object.map(
+            named: "fragments", key: martlet_fragment_key.self, value: martlet_fragment.self)
+        let errorBudget = try object.map(
+            named: "error_budget", key: UInt32.self, value: martlet_budget.self)
         let slotTables = try object.map(named: "slot_tables", key: UInt32.self, value: UInt32.self)
         let backends = try object.map(
             named: "backends", key: UInt32.self, value: martlet_backend.self)
@@ -29,12 +43,17 @@ struct Tables: ~Copyable, Sendable {
         let verdictCounters = try object.map(
             named: "verdict_counters", key: UInt32.self, value: martlet_count.self)
         let serviceCounters = try object.map(
-            named: "service_counters", key: UInt32.self, value: martlet_count.self)
+            named: "service_counters", key: UInt32.self, value: martlet_traffic.self)
         let backendCounters = try object.map(
-            named: "backend_counters", key: UInt32.self, value: martlet_count.self)
+            named: "backend_counters", key: UInt32.self, value: martlet_traffic.self)
         self.settings = settings
         self.servicesV4 = servicesV4
         self.servicesV6 = servicesV6
+        self.vipFilter = vipFilter
+        self.vips = vips
+        self.access = access
+        self.fragments = fragments
+        self.errorBudget = errorBudget
         self.slotTables = slotTables
         self.backends = backends
         self.egresses = egresses
@@ -56,15 +75,25 @@ struct Tables: ~Copyable, Sendable {
         }
         let servicesV4: Map<martlet_service_v4, martlet_service> = try pinned("services_v4", pins)
         let servicesV6: Map<martlet_service_v6, martlet_service> = try pinned("services_v6", pins)
+        let vipFilter: Map<UInt32, UInt64> = try pinned("vip_filter", pins)
+        let vips: Map<martlet_vip_key, martlet_vip> = try pinned("vips", pins)
+        let access: Map<martlet_access_key, UInt32> = try pinned("access", pins)
+        let fragments: Map<martlet_fragment_key, martlet_fragment> = try pinned("fragments", pins)
+        let errorBudget: Map<UInt32, martlet_budget> = try pinned("error_budget", pins)
         let slotTables: Map<UInt32, UInt32> = try pinned("slot_tables", pins)
         let backends: Map<UInt32, martlet_backend> = try pinned("backends", pins)
         let egresses: Map<UInt32, martlet_egress> = try pinned("egresses", pins)
         let verdictCounters: Map<UInt32, martlet_count> = try pinned("verdict_counters", pins)
-        let serviceCounters: Map<UInt32, martlet_count> = try pinned("service_counters", pins)
-        let backendCounters: Map<UInt32, martlet_count> = try pinned("backend_counters", pins)
+        let serviceCounters: Map<UInt32, martlet_traffic> = try pinned("service_counters", pins)
+        let backendCounters: Map<UInt32, martlet_traffic> = try pinned("backend_counters", pins)
         self.settings = settings
         self.servicesV4 = servicesV4
         self.servicesV6 = servicesV6
+        self.vipFilter = vipFilter
+        self.vips = vips
+        self.access = access
+        self.fragments = fragments
+        self.errorBudget = errorBudget
         self.slotTables = slotTables
         self.backends = backends
         self.egresses = egresses
@@ -78,6 +107,11 @@ struct Tables: ~Copyable, Sendable {
         try file.reuse(settings)
         try file.reuse(servicesV4)
         try file.reuse(servicesV6)
+        try file.reuse(vipFilter)
+        try file.reuse(vips)
+        try file.reuse(access)
+        try file.reuse(fragments)
+        try file.reuse(errorBudget)
         try file.reuse(slotTables)
         try file.reuse(backends)
         try file.reuse(egresses)
@@ -92,6 +126,11 @@ struct Tables: ~Copyable, Sendable {
     borrowing func pin(in pins: PinDirectory) throws(Failure) {
         try servicesV4.pin(at: pins.path(of: servicesV4.name))
         try servicesV6.pin(at: pins.path(of: servicesV6.name))
+        try vipFilter.pin(at: pins.path(of: vipFilter.name))
+        try vips.pin(at: pins.path(of: vips.name))
+        try access.pin(at: pins.path(of: access.name))
+        try fragments.pin(at: pins.path(of: fragments.name))
+        try errorBudget.pin(at: pins.path(of: errorBudget.name))
         try slotTables.pin(at: pins.path(of: slotTables.name))
         try backends.pin(at: pins.path(of: backends.name))
         try egresses.pin(at: pins.path(of: egresses.name))

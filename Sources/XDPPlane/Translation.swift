@@ -1,11 +1,11 @@
 import Balancing
-import CDatapath
-import Packets
+package import CDatapath
+package import Packets
 
 // Between the words of the data path and ours: each struct of martlet_abi.h in one place.
 
 extension martlet_address {
-    init(_ address: IPAddress) {
+    package init(_ address: IPAddress) {
         switch address {
         case .v4(let address):
             self.init(word: (address.number.bigEndian, 0, 0, 0))
@@ -70,6 +70,7 @@ extension Forwarding {
         switch self {
         case .l2DSR: UInt8(MARTLET_L2_DSR.rawValue)
         case .ipip: UInt8(MARTLET_IPIP.rawValue)
+        case .gue: UInt8(MARTLET_GUE.rawValue)
         }
     }
 
@@ -94,7 +95,8 @@ extension martlet_egress {
     init(_ egress: Egress) {
         self.init(
             interface: egress.index, mtu: UInt16(clamping: egress.mtu), mac: tuple(egress.address),
-            flags: egress.turnaround == .redirect ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0)
+            flags: egress.turnaround == .redirect ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0,
+            vlan: (martlet_vlan(), martlet_vlan()))
     }
 
     var source: MACAddress { macAddress(mac) }
@@ -120,4 +122,28 @@ extension Count {
     init(_ perCPU: [martlet_count]) {
         self = perCPU.reduce(into: Count()) { $0 += Count(packets: $1.packets, bytes: $1.bytes) }
     }
+
+    init(_ perCPU: [martlet_traffic]) {
+        self = perCPU.reduce(into: Count()) {
+            $0 += Count(packets: $1.packets, bytes: $1.bytes, flows: $1.flows)
+        }
+    }
+}
+
+extension martlet_vip_key {
+    /// The key of a single address.
+    init(_ vip: IPAddress) { self.init(prefix_bits: 128, address: mapped(vip)) }
+}
+
+/// The address as the tries have it: IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
+func mapped(_ address: IPAddress) -> martlet_address {
+    guard case .v4(let address) = address else { return martlet_address(address) }
+    return martlet_address(.v6(IPv6Address(0xffff << 32 | UInt128(address.number))))
+}
+
+/// Which bit of `vip_filter` stands for the address; service.h has the same.
+func filterBit(of address: IPAddress) -> Int {
+    let words = martlet_address(address).word
+    let fold = words.0 ^ words.1 ^ words.2 ^ words.3
+    return Int((fold &* 0x9e37_79b1) >> 16)
 }

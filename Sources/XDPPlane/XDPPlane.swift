@@ -8,8 +8,8 @@ import Packets
 /// What it holds outlives the process; a value of this type is a way to it. It has no state of
 /// its own, so that nothing is lost with it.
 public final class XDPPlane: DataPlane {
-    let tables: Tables
-    let program: Program
+    package let tables: Tables
+    package let program: Program
     private let records: MappedArray<UInt64>
 
     /// The oldest kernel that has everything the program uses.
@@ -83,7 +83,7 @@ public final class XDPPlane: DataPlane {
         var contents = PlaneContents()
         for (key, service) in try installedServices() {
             contents.services[key] = PlaneContents.Service(
-                id: ServiceID(service.id), slots: try owners(of: service.id))
+                id: ServiceID(UInt32(service.id)), slots: try owners(of: UInt32(service.id)))
         }
         let egresses = try egresses()
         for index in 1..<tables.backends.capacity {
@@ -102,7 +102,7 @@ public final class XDPPlane: DataPlane {
         switch step {
         case .addBackend(let id, let backend):
             let number = UInt32(id.number)
-            try tables.backendCounters.setPerCPU(martlet_count(), for: number)
+            try tables.backendCounters.setPerCPU(martlet_traffic(), for: number)
             try tables.backends.set(record(of: backend), for: number)
         case .setNextHop(let id, let nextHop):
             try setNextHop(nextHop, of: Int(id.number))
@@ -110,12 +110,13 @@ public final class XDPPlane: DataPlane {
             let slots = try Map<UInt32, martlet_slot_pair>(
                 creating: .array, named: "slots", capacity: count / 2,
                 flags: [.mappable, .innerOfAnySize])
-            try tables.serviceCounters.setPerCPU(martlet_count(), for: service.number)
+            try tables.serviceCounters.setPerCPU(martlet_traffic(), for: service.number)
             try tables.slotTables.set(inner: slots, for: service.number)
         case .writeSlots(let service, let changes):
             try write(changes, of: service)
         case .addService(let key, let service):
-            try add(key, martlet_service(id: service.number, slot_mask: slotMask(of: service)))
+            try add(key, martlet_service(
+                    id: UInt16(service.number), flags: 0, slot_mask: slotMask(of: service)))
         case .removeService(let key, _):
             try remove(key)
         case .removeSlots(let service):
@@ -136,7 +137,8 @@ public final class XDPPlane: DataPlane {
         }
         var services: [ServiceID: Count] = [:]
         for (_, service) in try installedServices() {
-            services[ServiceID(service.id)] = Count(try tables.serviceCounters.perCPU(service.id))
+            let id = UInt32(service.id)
+            services[ServiceID(id)] = Count(try tables.serviceCounters.perCPU(id))
         }
         var backends: [BackendID: Count] = [:]
         for index in 1..<tables.backends.capacity where isTaken(index) {
@@ -165,7 +167,9 @@ extension XDPPlane {
         return found
     }
 
+    /// The VIP first: a packet that meets the service's table finds all of it.
     private func add(_ key: ServiceKey, _ service: martlet_service) throws(Failure) {
+        try addVIP(key.vip)
         switch key.vip {
         case .v4(let vip): try tables.servicesV4.set(service, for: martlet_service_v4(vip, key))
         case .v6(let vip): try tables.servicesV6.set(service, for: martlet_service_v6(vip, key))
@@ -176,6 +180,30 @@ extension XDPPlane {
         switch key.vip {
         case .v4(let vip): try tables.servicesV4.remove(martlet_service_v4(vip, key))
         case .v6(let vip): try tables.servicesV6.remove(martlet_service_v6(vip, key))
+        }
+        let others = Set(try installedServices().map(\.0.vip))
+        guard !others.contains(key.vip) else { return }
+        try tables.vips.remove(martlet_vip_key(key.vip))
+        try setFilter(for: others)
+    }
+
+    private func addVIP(_ vip: IPAddress) throws(Failure) {
+        let filter = try MappedArray<UInt64>(tables.vipFilter)
+        let bit = filterBit(of: vip)
+        filter[bit / 64] |= 1 << UInt64(bit % 64)
+        try tables.vips.set(
+            martlet_vip(
+                base: martlet_address(vip), flags: MARTLET_VIP_ANSWERS_ECHO.rawValue),
+            for: martlet_vip_key(vip))
+    }
+
+    /// Clears the bits that none of `vips` needs; at no moment is one missing.
+    private func setFilter(for vips: Set<IPAddress>) throws(Failure) {
+        var words = [UInt64](repeating: 0, count: Int(MARTLET_VIP_FILTER_BITS.rawValue) / 64)
+        for bit in vips.map(filterBit) { words[bit / 64] |= 1 << UInt64(bit % 64) }
+        let filter = try MappedArray<UInt64>(tables.vipFilter)
+        for (index, word) in words.enumerated() where filter[index] != word {
+            filter[index] = word
         }
     }
 
@@ -209,7 +237,7 @@ extension XDPPlane {
 
     /// Tables and records to which no service leads: a controller was killed between two steps.
     private func removeLeftovers() throws(Failure) {
-        let services = Set(try installedServices().map { $0.1.id })
+        let services = Set(try installedServices().map { UInt32($0.1.id) })
         for id in try tables.slotTables.keys() where !services.contains(id) {
             try tables.slotTables.remove(id)
         }
@@ -237,6 +265,7 @@ extension XDPPlane {
         record.forwarding = backend.forwarding.number
         record.family = backend.address.family.rawValue
         record.address = martlet_address(backend.address)
+        record.tunnel_port = backend.forwarding == .gue ? standardGUEPort.bigEndian : 0
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
             record.next_hop = martlet_next_hop(
@@ -313,11 +342,14 @@ extension XDPPlane {
     }
 }
 
+/// The UDP port of GUE that IANA has for it.
+let standardGUEPort: UInt16 = 6080
+
 /// Of a fresh start. The key is random: with a known one an attacker could aim at one backend.
 private func newSettings() -> martlet_settings {
     var random = SystemRandomNumberGenerator()
     return martlet_settings(
-        abi: UInt32(MARTLET_ABI), zero: 0, hash_key: (random.next(), random.next()))
+        abi: UInt32(MARTLET_ABI), flags: 0, hash_key: (random.next(), random.next()))
 }
 
 /// The name and the meaning of a verdict, from the one list in martlet_abi.h.

@@ -15,6 +15,8 @@ struct Decapsulate: ParsableCommand {
     @Argument(help: "The interface on which the tunnelled packets arrive.")
     var interface: String
     @OptionGroup var mode: ModeOption
+    @Option(help: "The UDP port on which GUE arrives; 0: none.")
+    var guePort: UInt16 = 6080
     @Flag(help: "End it.")
     var stop = false
     @Option(help: "The directory of the BPF file system that holds the program.")
@@ -35,7 +37,7 @@ struct Decapsulate: ParsableCommand {
                 throw BPF.Failure(
                     "decapsulate on", interface, because: "it has no address", cure: nil)
             }
-            try decapsulator.start(on: hook, for: addresses, mode: mode.mode)
+            try decapsulator.start(on: hook, for: addresses, guePort: guePort, mode: mode.mode)
             let list = addresses.map(\.description).joined(separator: ", ")
             print("takes tunnelled packets for \(list)")
         } catch {

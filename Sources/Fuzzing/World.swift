@@ -1,0 +1,220 @@
+import BPF
+import CDatapath
+import Model
+import Packets
+import XDPPlane
+
+/// Random tables: as a value for the model, and written into the program's maps.
+struct World {
+    var tables = Model.Tables()
+    private static let backendCount = 40
+
+    /// Makes tables of `random`.
+    init(_ random: inout Random) {
+        tables.hashKey = (random.next(), random.next())
+        tables.repliesAreRedirected = random.once(in: 4)
+        for id in 1...4 { tables.egresses[UInt32(id)] = egress(&random) }
+        addVIPs(&random)
+        addServices(&random)
+        for id in 1...UInt32(Self.backendCount) where !random.once(in: 20) {
+            tables.backends[id] = backend(&random)
+        }
+        addSlots(&random)
+    }
+
+    private func egress(_ random: inout Random) -> Model.Tables.Egress {
+        let tags = (0..<random.pick([0, 0, 1, 2])).map { index in
+            Tag(type: index == 0 ? random.pick([0x8100, 0x88a8]) : 0x8100, control: random.number16())
+        }
+        return Model.Tables.Egress(
+            interface: random.pick([1, 1, 7]), mtu: random.pick([1500, 1500, 1400, 600, 250, 90]),
+            address: [2, 0, 0, 0, 0, 0xAA], tags: tags, isRedirectedBack: random.once(in: 3))
+    }
+
+    private mutating func addVIPs(_ random: inout Random) {
+        func add(_ address: IPAddress, length: Int, _ all: [IPAddress]) {
+            guard !random.once(in: 6) else { return }
+            tables.vips.append(
+                .init(
+                    prefix: Prefix(bits: mapped(address), length: length), base: address,
+                    answersEcho: !random.once(in: 3), dropsOthers: random.once(in: 3)))
+            for address in all { tables.filter.insert(filterBit(of: address)) }
+        }
+        for address in Places.vips4 + Places.vips6 { add(address, length: 128, [address]) }
+        add(Places.wide4[0], length: 96 + 28, (0..<16).map { Places.v4(0xCB00_7100 + $0) })
+        add(Places.wide6[0], length: 48, Places.wide6)
+        // Bits of others do no harm.
+        for _ in 0..<50 { tables.filter.insert(random.number(0...0xffff)) }
+    }
+
+    private mutating func addServices(_ random: inout Random) {
+        var id: UInt32 = 0
+        for vip in tables.vips {
+            for transport in [6, 17] as [UInt8] {
+                for port in Places.ports.prefix(2) + [0] where !random.once(in: 4) {
+                    id += 1
+                    let hasList = random.once(in: 3)
+                    let service = Model.Tables.Service(
+                        id: id, hasAccessList: hasList, deniesOthers: hasList && random.once(in: 2),
+                        slotMask: random.pick([1, 3, 31, 63]))
+                    tables.services[
+                        .init(address: vip.base, port: port, transport: transport)] = service
+                    if hasList { addAccess(to: id, &random) }
+                }
+            }
+        }
+    }
+
+    private mutating func addAccess(to service: UInt32, _ random: inout Random) {
+        var seen: Set<Prefix> = []
+        for _ in 0..<random.number(0...4) {
+            let address = random.pick(Places.clients4 + Places.clients6)
+            let length = random.pick([96, 104, 120, 127, 128])
+            let shift = UInt128(128 - length)
+            let prefix = Prefix(bits: (mapped(address) >> shift) << shift, length: length)
+            guard seen.insert(prefix).inserted else { continue }
+            tables.access.append(
+                .init(service: service, prefix: prefix, isAllowed: random.once(in: 2)))
+        }
+    }
+
+    private func backend(_ random: inout Random) -> Model.Tables.Backend {
+        let isV4 = random.once(in: 2)
+        let ids = tables.services.values.map(\.id).sorted()
+        let hasEntropy = random.once(in: 2)
+        let source =
+            isV4 ? Places.v4(hasEntropy ? 0xAC10_0000 : 0xC000_02FE)
+            : Places.v6(0x2001_0db8 << 96 | (hasEntropy ? 0 : 0xfe))
+        return Model.Tables.Backend(
+            service: ids.isEmpty ? 1 : random.pick(ids), forwarding: random.pick([1, 2, 3]),
+            address: isV4 ? Places.v4(0xC000_0265) : Places.v6(0x2001_0db8 << 96 | 0x65),
+            source: source, sourceEntropy: hasEntropy ? (isV4 ? 0xffff : 0xffff_ffff) : 0,
+            tunnelPort: random.pick([6080, 7000]), neighbour: [2, 0, 0, 0, 0, 0xBB],
+            egress: random.once(in: 12) ? 0 : random.once(in: 40) ? 300 : UInt32(random.number(1...4)))
+    }
+
+    private mutating func addSlots(_ random: inout Random) {
+        for service in tables.services.values.sorted(by: { $0.id < $1.id }) {
+            guard !random.once(in: 40) else { continue }
+            let own = tables.backends.filter { $0.value.service == service.id }.keys.sorted()
+            tables.slots[service.id] = (0...service.slotMask).map { _ in
+                // The upper bits are of no meaning yet.
+                let others = UInt32(truncatingIfNeeded: random.next()) & ~0x7fff
+                if random.once(in: 20) || own.isEmpty { return others }
+                if random.once(in: 50) { return UInt32(random.number(1...Self.backendCount)) }
+                return others | random.pick(own)
+            }
+        }
+    }
+}
+
+// MARK: - Into the maps
+
+extension World {
+    /// Writes the tables into the maps of a plane that holds nothing.
+    func write(into plane: XDPPlane) throws {
+        try plane.tables.settings.set(
+            martlet_settings(
+                abi: UInt32(MARTLET_ABI),
+                flags: tables.repliesAreRedirected ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0,
+                hash_key: tables.hashKey), for: 0)
+        for (id, egress) in tables.egresses {
+            try plane.tables.egresses.set(martlet_egress(egress), for: id)
+        }
+        for (id, backend) in tables.backends {
+            try plane.tables.backends.set(martlet_backend(backend), for: id)
+        }
+        try writeSlots(into: plane)
+        try writeVIPs(into: plane)
+        for (key, service) in tables.services {
+            var flags: UInt32 = 0
+            if service.hasAccessList { flags |= MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue }
+            if service.deniesOthers { flags |= MARTLET_SERVICE_DENIES_OTHERS.rawValue }
+            let value = martlet_service(
+                id: UInt16(service.id), flags: UInt16(flags), slot_mask: service.slotMask)
+            switch key.address {
+            case .v4(let address):
+                try plane.tables.servicesV4.set(
+                    value,
+                    for: martlet_service_v4(
+                        address: address.number.bigEndian, port: key.port.bigEndian,
+                        protocol: key.transport, zero: 0))
+            case .v6:
+                try plane.tables.servicesV6.set(
+                    value,
+                    for: martlet_service_v6(
+                        address: martlet_address(key.address), port: key.port.bigEndian,
+                        protocol: key.transport, zero: 0))
+            }
+        }
+        for rule in tables.access {
+            try plane.tables.access.set(
+                rule.isAllowed ? MARTLET_ACCESS_ALLOW.rawValue : MARTLET_ACCESS_DENY.rawValue,
+                for: martlet_access_key(
+                    prefix_bits: UInt32(32 + rule.prefix.length), service: rule.service,
+                    source: martlet_address(Places.v6(rule.prefix.bits))))
+        }
+    }
+
+    private func writeSlots(into plane: XDPPlane) throws {
+        for (service, words) in tables.slots {
+            let slots = try Map<UInt32, martlet_slot_pair>(
+                creating: .array, named: "slots", capacity: words.count / 2,
+                flags: [.mappable, .innerOfAnySize])
+            for index in 0..<words.count / 2 {
+                try slots.set(
+                    martlet_slot_pair(word: (words[2 * index], words[2 * index + 1])),
+                    for: UInt32(index))
+            }
+            try plane.tables.slotTables.set(inner: slots, for: service)
+        }
+    }
+
+    private func writeVIPs(into plane: XDPPlane) throws {
+        for vip in tables.vips {
+            var flags: UInt32 = 0
+            if vip.answersEcho { flags |= MARTLET_VIP_ANSWERS_ECHO.rawValue }
+            if vip.dropsOthers { flags |= MARTLET_VIP_DROPS_OTHERS.rawValue }
+            try plane.tables.vips.set(
+                martlet_vip(base: martlet_address(vip.base), flags: flags),
+                for: martlet_vip_key(
+                    prefix_bits: UInt32(vip.prefix.length),
+                    address: martlet_address(Places.v6(vip.prefix.bits))))
+        }
+        let filter = try MappedArray<UInt64>(plane.tables.vipFilter)
+        for bit in tables.filter { filter[bit / 64] |= 1 << UInt64(bit % 64) }
+    }
+}
+
+extension martlet_egress {
+    fileprivate init(_ egress: Model.Tables.Egress) {
+        func tag(_ index: Int) -> martlet_vlan {
+            guard index < egress.tags.count else { return martlet_vlan() }
+            let tag = egress.tags[index]
+            return martlet_vlan(protocol: tag.type.bigEndian, control: tag.control.bigEndian)
+        }
+        self.init(
+            interface: egress.interface, mtu: UInt16(egress.mtu), mac: tuple(egress.address),
+            flags: egress.isRedirectedBack ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0,
+            vlan: (tag(0), tag(1)))
+    }
+}
+
+extension martlet_backend {
+    fileprivate init(_ backend: Model.Tables.Backend) {
+        self.init()
+        next_hop = martlet_next_hop(
+            mac: tuple(backend.neighbour), egress: UInt16(backend.egress))
+        service = backend.service
+        forwarding = UInt8(backend.forwarding)
+        family = backend.address.family.rawValue
+        tunnel_port = backend.tunnelPort.bigEndian
+        address = martlet_address(backend.address)
+        source = martlet_address(backend.source)
+        source_entropy = backend.sourceEntropy.bigEndian
+    }
+}
+
+private func tuple(_ mac: [UInt8]) -> (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) {
+    (mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
+}

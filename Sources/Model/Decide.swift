@@ -1,0 +1,200 @@
+public import CDatapath
+import Packets
+
+/// What the data path makes of a frame, with what it went by.
+public struct Outcome: Sendable {
+    public enum Action: Hashable, Sendable {
+        case drop
+        case pass
+        /// `XDP_TX`: out of the interface that it came in by.
+        case transmit
+        case redirect(interface: UInt32)
+    }
+
+    public var verdict: martlet_verdict
+    public var action: Action
+    /// The frame as it leaves the program.
+    public var frame: [UInt8]
+    /// The service that it counts for.
+    public var service: UInt32?
+    /// The backend that it counts for.
+    public var backend: UInt32?
+    public var isNewFlow = false
+    /// What a first fragment leaves behind for the later ones.
+    public var note: (key: Tables.FragmentKey, value: Tables.Fragment)?
+    /// The flow that was looked up, its hash and its slot, as far as it came.
+    public var flow: Flow?
+    public var hash: UInt64?
+    public var slot: UInt32?
+}
+
+/// What it does with `frame`, which came in by `interface`: docs/life-of-a-packet.md.
+///
+/// - Parameter mayTellSender: Whether this CPU may still send an ICMP error in this tick.
+public func decide(
+    _ frame: [UInt8], from interface: UInt32, by tables: Tables, mayTellSender: Bool = true
+) -> Outcome {
+    switch parse(frame) {
+    case .verdict(let verdict): return Outcome(verdict, frame)
+    case .packet(let packet):
+        var decision = Decision(
+            packet: packet, interface: interface, tables: tables, mayTellSender: mayTellSender)
+        return decision.make()
+    }
+}
+
+extension Outcome {
+    /// A verdict that leaves the frame as it is.
+    init(_ verdict: martlet_verdict, _ frame: [UInt8]) {
+        self.verdict = verdict
+        self.frame = frame
+        action = verdict.rawValue >= MARTLET_FIRST_DROP.rawValue ? .drop : .pass
+    }
+}
+
+/// One packet on its way through the tables.
+struct Decision {
+    var packet: Packet
+    let interface: UInt32
+    let tables: Tables
+    let mayTellSender: Bool
+    var outcome: Outcome
+    /// Whether it is an ICMP error about `packet.flow`, which then is not its own.
+    var isError = false
+
+    init(packet: Packet, interface: UInt32, tables: Tables, mayTellSender: Bool) {
+        self.packet = packet
+        self.interface = interface
+        self.tables = tables
+        self.mayTellSender = mayTellSender
+        outcome = Outcome(MARTLET_PASS_NO_SERVICE, packet.frame)
+    }
+
+    mutating func make() -> Outcome {
+        if let problem = packet.problem { return ifForVIP(problem) }
+        switch packet.kind {
+        case .flow: return balance()
+        case .laterFragment: return followFirstFragment()
+        case .icmp: return judgeICMP()
+        case .other:
+            // Two balancers that name each other would pass a tunnel round in circles.
+            let isTunnel = packet.flow.transport == 4 || packet.flow.transport == 41
+            return ifForVIP(isTunnel ? MARTLET_DROP_TUNNEL : MARTLET_PASS_VIP_PROTOCOL)
+        }
+    }
+
+    /// The outcome, with `verdict` on an unchanged frame.
+    func end(_ verdict: martlet_verdict) -> Outcome {
+        var outcome = outcome
+        let plain = Outcome(verdict, packet.frame)
+        (outcome.verdict, outcome.action, outcome.frame) = (verdict, plain.action, plain.frame)
+        return outcome
+    }
+
+    func ifForVIP(_ verdict: martlet_verdict) -> Outcome {
+        end(tables.vip(of: packet.flow.destination) == nil ? MARTLET_PASS_NO_SERVICE : verdict)
+    }
+
+    // MARK: Service: §2
+
+    /// A packet with ports, or an ICMP error about one.
+    mutating func balance() -> Outcome {
+        let isMartian = packet.isMartian
+        return balance(isMartian: isMartian)
+    }
+
+    mutating func balance(isMartian: Bool) -> Outcome {
+        let service: Tables.Service
+        switch tables.service(of: packet.flow, forError: isError) {
+        case .found(let found): service = found
+        case .none(let verdict): return end(verdict)
+        }
+        outcome.service = service.id
+        outcome.isNewFlow = packet.isNewFlow
+        outcome.flow = packet.flow
+        if isMartian { return end(MARTLET_DROP_MARTIAN) }
+        guard tables.lets(packet.flow.source, use: service) else {
+            return end(MARTLET_DROP_SOURCE_DENIED)
+        }
+
+        let hash = SipHash.hash(packet.flow.hashedWords, key: tables.hashKey)
+        let slot = UInt32(truncatingIfNeeded: hash) & service.slotMask
+        (outcome.hash, outcome.slot) = (hash, slot)
+        guard let slots = tables.slots[service.id], slot < slots.count else {
+            return end(MARTLET_DROP_BROKEN_TABLE)
+        }
+        let owner = slots[Int(slot)] & UInt32(MARTLET_SLOT_OWNER.rawValue)
+        if owner == 0 { return end(MARTLET_DROP_NO_BACKEND) }
+        if packet.isFirstFragment {
+            outcome.note = (
+                packet.fragmentKey,
+                Tables.Fragment(service: service.id, backend: owner, hash: hash)
+            )
+        }
+        guard let backend = tables.backends[owner], backend.service == service.id else {
+            return end(MARTLET_DROP_BROKEN_TABLE)
+        }
+        return forward(to: backend, id: owner, hash: hash)
+    }
+
+    /// RFC 1858 §3.1, and what the first fragment left behind.
+    mutating func followFirstFragment() -> Outcome {
+        guard tables.vip(of: packet.flow.destination) != nil else {
+            return end(MARTLET_PASS_NO_SERVICE)
+        }
+        if packet.isMartian { return end(MARTLET_DROP_MARTIAN) }
+        if packet.flow.transport == 6, let offset = packet.fragmentation?.offset, offset < 20 {
+            return end(MARTLET_DROP_FRAGMENT_OVERLAP)
+        }
+        guard let note = tables.fragments[packet.fragmentKey],
+            let backend = tables.backends[note.backend], backend.service == note.service
+        else { return end(MARTLET_DROP_FRAGMENT) }
+        outcome.service = note.service
+        return forward(to: backend, id: note.backend, hash: note.hash)
+    }
+}
+
+extension Packet {
+    var fragmentKey: Tables.FragmentKey {
+        Tables.FragmentKey(
+            source: flow.source, destination: flow.destination,
+            identification: fragmentation?.identification ?? 0,
+            // IPv6 fragments may differ in it: RFC 8200 §4.5.
+            transport: family == .v4 ? flow.transport : 0)
+    }
+}
+
+// MARK: - Looking up
+
+extension Tables {
+    enum Search {
+        case found(Service)
+        case none(martlet_verdict)
+    }
+
+    /// The most specific VIP that has the address.
+    func vip(of address: IPAddress) -> VIP? {
+        guard filter.contains(filterBit(of: address)) else { return nil }
+        return vips.filter { $0.prefix.covers(address) }.max { $0.prefix.length < $1.prefix.length }
+    }
+
+    func service(of flow: Flow, forError isError: Bool) -> Search {
+        var key = ServiceKey(
+            address: flow.destination, port: flow.destinationPort, transport: flow.transport)
+        if let service = services[key] { return .found(service) }
+        guard let vip = vip(of: flow.destination) else { return .none(MARTLET_PASS_NO_SERVICE) }
+        key.address = vip.base
+        if let service = services[key] { return .found(service) }
+        key.port = 0
+        if let service = services[key] { return .found(service) }
+        if isError { return .none(MARTLET_PASS_ICMP) }
+        return .none(vip.dropsOthers ? MARTLET_DROP_VIP_PORT : MARTLET_PASS_VIP_PORT)
+    }
+
+    func lets(_ source: IPAddress, use service: Service) -> Bool {
+        guard service.hasAccessList else { return true }
+        let rule = access.filter { $0.service == service.id && $0.prefix.covers(source) }
+            .max { $0.prefix.length < $1.prefix.length }
+        return rule?.isAllowed ?? !service.deniesOthers
+    }
+}

@@ -1,0 +1,193 @@
+public import Packets
+
+/// What the data path knows: its tables as values.
+///
+/// Numbers stand as the program has them: the structs of martlet_abi.h with their fields in the
+/// order of this machine.
+public struct Tables: Sendable {
+    public var services: [ServiceKey: Service] = [:]
+    public var vips: [VIP] = []
+    /// The bits of `vip_filter` that are set.
+    public var filter: Set<Int> = []
+    public var access: [AccessRule] = []
+    /// By the service's id.
+    public var slots: [UInt32: [UInt32]] = [:]
+    /// By the backend's id.
+    public var backends: [UInt32: Backend] = [:]
+    public var egresses: [UInt32: Egress] = [:]
+    public var fragments: [FragmentKey: Fragment] = [:]
+    public var hashKey: (UInt64, UInt64) = (0, 0)
+    public var repliesAreRedirected = false
+
+    public init() {}
+
+    /// What a client addresses; port 0: any.
+    public struct ServiceKey: Hashable, Sendable {
+        public var address: IPAddress
+        public var port: UInt16
+        public var transport: UInt8
+
+        public init(address: IPAddress, port: UInt16, transport: UInt8) {
+            self.address = address
+            self.port = port
+            self.transport = transport
+        }
+    }
+
+    public struct Service: Hashable, Sendable {
+        public var id: UInt32
+        public var hasAccessList: Bool
+        public var deniesOthers: Bool
+        public var slotMask: UInt32
+
+        public init(id: UInt32, hasAccessList: Bool, deniesOthers: Bool, slotMask: UInt32) {
+            self.id = id
+            self.hasAccessList = hasAccessList
+            self.deniesOthers = deniesOthers
+            self.slotMask = slotMask
+        }
+    }
+
+    /// A VIP: a prefix of addresses, those of IPv4 mapped into IPv6.
+    public struct VIP: Hashable, Sendable {
+        public var prefix: Prefix
+        public var base: IPAddress
+        public var answersEcho: Bool
+        public var dropsOthers: Bool
+
+        public init(prefix: Prefix, base: IPAddress, answersEcho: Bool, dropsOthers: Bool) {
+            self.prefix = prefix
+            self.base = base
+            self.answersEcho = answersEcho
+            self.dropsOthers = dropsOthers
+        }
+    }
+
+    public struct AccessRule: Hashable, Sendable {
+        public var service: UInt32
+        public var prefix: Prefix
+        public var isAllowed: Bool
+
+        public init(service: UInt32, prefix: Prefix, isAllowed: Bool) {
+            self.service = service
+            self.prefix = prefix
+            self.isAllowed = isAllowed
+        }
+    }
+
+    public struct Backend: Hashable, Sendable {
+        public var service: UInt32
+        public var forwarding: UInt32
+        public var address: IPAddress
+        public var source: IPAddress
+        /// Bits of the last word of `source` that the hash fills.
+        public var sourceEntropy: UInt32
+        public var tunnelPort: UInt16
+        public var neighbour: [UInt8]
+        /// 0: the next hop is not known.
+        public var egress: UInt32
+
+        public init(
+            service: UInt32, forwarding: UInt32, address: IPAddress, source: IPAddress,
+            sourceEntropy: UInt32, tunnelPort: UInt16, neighbour: [UInt8], egress: UInt32
+        ) {
+            self.service = service
+            self.forwarding = forwarding
+            self.address = address
+            self.source = source
+            self.sourceEntropy = sourceEntropy
+            self.tunnelPort = tunnelPort
+            self.neighbour = neighbour
+            self.egress = egress
+        }
+    }
+
+    public struct Egress: Hashable, Sendable {
+        public var interface: UInt32
+        public var mtu: Int
+        public var address: [UInt8]
+        /// From the outside in.
+        public var tags: [Tag]
+        public var isRedirectedBack: Bool
+
+        public init(
+            interface: UInt32, mtu: Int, address: [UInt8], tags: [Tag], isRedirectedBack: Bool
+        ) {
+            self.interface = interface
+            self.mtu = mtu
+            self.address = address
+            self.tags = tags
+            self.isRedirectedBack = isRedirectedBack
+        }
+    }
+
+    public struct FragmentKey: Hashable, Sendable {
+        public var source: IPAddress
+        public var destination: IPAddress
+        public var identification: UInt32
+        public var transport: UInt8
+    }
+
+    public struct Fragment: Hashable, Sendable {
+        public var service: UInt32
+        public var backend: UInt32
+        public var hash: UInt64
+    }
+}
+
+/// A VLAN tag: IEEE 802.1Q §9.
+public struct Tag: Hashable, Sendable {
+    public var type: UInt16
+    public var control: UInt16
+
+    public init(type: UInt16, control: UInt16) {
+        self.type = type
+        self.control = control
+    }
+
+    var bytes: [UInt8] { big(type) + big(control) }
+}
+
+/// The first `length` of 128 bits; IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
+public struct Prefix: Hashable, Sendable {
+    public var bits: UInt128
+    public var length: Int
+
+    public init(bits: UInt128, length: Int) {
+        self.bits = bits
+        self.length = length
+    }
+
+    func covers(_ address: IPAddress) -> Bool {
+        length == 0 || (mapped(address) ^ bits) >> UInt128(128 - length) == 0
+    }
+}
+
+/// The address as prefixes have it.
+public func mapped(_ address: IPAddress) -> UInt128 {
+    switch address {
+    case .v4(let address): 0xffff << 32 | UInt128(address.number)
+    case .v6(let address): address.number
+    }
+}
+
+/// Which bit of `vip_filter` stands for the address: its 32-bit words, as a little-endian machine
+/// loads them, are folded together and multiplied (Knuth 6.4).
+public func filterBit(of address: IPAddress) -> Int {
+    let fold = words(of: address).reduce(0, ^)
+    return Int((fold &* 0x9e37_79b1) >> 16)
+}
+
+/// The address as little-endian machines load it, 32 bits at a time.
+func words(of address: IPAddress) -> [UInt32] {
+    let bytes = address.bytes
+    return stride(from: 0, to: bytes.count, by: 4).map { at in
+        (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << UInt32(8 * $1) }
+    }
+}
+
+/// The bytes of a number as the network orders them.
+func big(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }
+func big(_ number: UInt32) -> [UInt8] {
+    big(UInt16(number >> 16)) + big(UInt16(truncatingIfNeeded: number))
+}
