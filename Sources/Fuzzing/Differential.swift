@@ -17,58 +17,65 @@ public struct Differential {
     /// Packets compared.
     public private(set) var packets = 0
 
-    /// Packets of one set of tables: making tables takes as long as some thousand packets.
-    private static let batch = 4000
+    /// Packets of one set of tables: making tables takes as long as many packets.
+    private static let batch = 20_000
 
     /// - Parameter seed: The same seed gives the same tables and packets.
     public init(seed: UInt64) { self.seed = seed }
 
     /// Compares one more batch of packets over new tables.
     public mutating func runBatch() throws {
-        var random = Random(seed: seed &+ UInt64(packets))
+        let batchSeed = seed &+ UInt64(packets)
+        var random = Random(seed: batchSeed)
         let world = World(&random)
         let frames = Frames(random)
-        let run = try Run(world)
-        do {
-            try compare(run, frames)
-        } catch let difference as Mismatch {
+        guard try agree(world, frames) else {
+            let (index, mismatch) = try locate(world, frames)
             throw Difference(
-                description: "seed \(seed &+ UInt64(packets)), packet \(difference.index):\n"
-                    + shrunk(difference, world).text)
+                description: "seed \(batchSeed), packet \(index):\n"
+                    + "\(try shrunk(mismatch, world))\nas it came:\n\(mismatch)")
         }
         packets += Self.batch
     }
 
-    private mutating func compare(_ run: Run, _ frames: Frames) throws {
-        var (run, frames) = (run, frames)
-        for index in 0..<Self.batch {
-            let frame = frames.next()
-            let verdict = try run.compare(frame, index)
+    /// Whether they make the same of every packet, and count the same over all.
+    private mutating func agree(_ world: World, _ frames: Frames) throws -> Bool {
+        var (run, frames) = (try Run(world), frames)
+        for _ in 0..<Self.batch {
+            guard let verdict = try run.agreedVerdict(on: frames.next()) else { return false }
             verdicts[verdict.rawValue, default: 0] += 1
         }
-        try run.compareCounters()
+        return try run.countsAgree()
     }
 
-    /// A shorter or simpler frame of the same tables on which they differ as well.
-    private func shrunk(_ mismatch: Mismatch, _ world: World) -> Mismatch {
-        var smallest = mismatch
+    /// Goes through the batch once more, and looks at the counters after every packet.
+    private func locate(_ world: World, _ frames: Frames) throws -> (Int, Mismatch) {
+        var (run, frames) = (try Run(world), frames)
+        for index in 0..<Self.batch {
+            if let mismatch = try run.mismatch(on: frames.next()) { return (index, mismatch) }
+        }
+        throw Difference(description: "seed \(seed &+ UInt64(packets)): not twice the same")
+    }
+
+    /// A shorter or simpler frame on which they differ as well, over the same tables.
+    private func shrunk(_ mismatch: Mismatch, _ world: World) throws -> Mismatch {
+        var (run, smallest, tries) = (try Run(world), mismatch, 0)
         var isSmaller = true
-        while isSmaller {
+        while isSmaller, tries < Self.shrinkLimit {
             isSmaller = false
-            for candidate in simpler(smallest.frame) {
-                guard var run = try? Run(world) else { return smallest }
-                do {
-                    _ = try run.compare(candidate, mismatch.index)
-                    try run.compareCounters()
-                } catch let other as Mismatch {
-                    smallest = other
-                    isSmaller = true
-                    break
-                } catch { continue }
+            for candidate in simpler(smallest.frame) where tries < Self.shrinkLimit {
+                tries += 1
+                guard let other = try run.mismatch(on: candidate) else { continue }
+                smallest = other
+                isSmaller = true
+                break
             }
         }
         return smallest
     }
+
+    /// So many tries take some seconds.
+    private static let shrinkLimit = 3000
 
     private func simpler(_ frame: [UInt8]) -> [[UInt8]] {
         let cuts = [frame.count / 2, frame.count - 16, frame.count - 1]
@@ -83,14 +90,13 @@ public struct Differential {
     }
 }
 
-/// Where program and model first differ.
-struct Mismatch: Error {
-    let index: Int
+/// A frame of which they make different things, and what.
+struct Mismatch: CustomStringConvertible {
     let frame: [UInt8]
     let model: String
     let program: String
 
-    var text: String {
+    var description: String {
         """
           frame   \(hex(frame))
           model   \(model)
@@ -99,21 +105,78 @@ struct Mismatch: Error {
     }
 }
 
-func hex(_ bytes: [UInt8]) -> String {
+private func hex(_ bytes: [UInt8]) -> String {
     bytes.map { byte in
         let digits = String(byte, radix: 16)
         return digits.count == 1 ? "0" + digits : digits
     }.joined()
 }
 
+/// All that is counted, over all CPUs.
+private struct Counts: Equatable {
+    var verdicts: [UInt32: Traffic] = [:]
+    var services: [UInt32: Traffic] = [:]
+    var backends: [UInt32: Traffic] = [:]
+
+    struct Traffic: Equatable {
+        var packets: UInt64 = 0
+        var bytes: UInt64 = 0
+        var flows: UInt64 = 0
+    }
+
+    /// Takes what the model says of a packet.
+    mutating func add(_ outcome: Outcome, bytes: Int) {
+        let flows: UInt64 = outcome.isNewFlow ? 1 : 0
+        add(\.verdicts, outcome.verdict.rawValue, bytes, 0)
+        if let service = outcome.service { add(\.services, service, bytes, flows) }
+        if let backend = outcome.backend { add(\.backends, backend, bytes, flows) }
+    }
+
+    private mutating func add(
+        _ kind: WritableKeyPath<Counts, [UInt32: Traffic]>, _ number: UInt32, _ bytes: Int,
+        _ flows: UInt64
+    ) {
+        self[keyPath: kind][number, default: Traffic()].packets += 1
+        self[keyPath: kind][number, default: Traffic()].bytes += UInt64(bytes)
+        self[keyPath: kind][number, default: Traffic()].flows += flows
+    }
+}
+
+extension Counts {
+    /// What the program has counted; what it never counted is left out.
+    init(_ plane: XDPPlane) throws {
+        for number in 0..<MARTLET_VERDICT_COUNT.rawValue {
+            let counts = try plane.tables.verdictCounters.perCPU(number)
+            verdicts[number] = counts.reduce(into: Traffic()) {
+                $0.packets += $1.packets
+                $0.bytes += $1.bytes
+            }
+        }
+        for number in 1...World.highestNumber {
+            services[number] = Traffic(try plane.tables.serviceCounters.perCPU(number))
+            backends[number] = Traffic(try plane.tables.backendCounters.perCPU(number))
+        }
+        for kind in [\Counts.verdicts, \.services, \.backends] {
+            self[keyPath: kind] = self[keyPath: kind].filter { $0.value.packets > 0 }
+        }
+    }
+}
+
+extension Counts.Traffic {
+    init(_ counts: [martlet_traffic]) {
+        for count in counts {
+            packets += count.packets
+            bytes += count.bytes
+            flows += count.flows
+        }
+    }
+}
+
 /// The program with tables of its own, and the model with what it expects the program to count.
 private struct Run {
     private let plane: XDPPlane
     private var tables: Model.Tables
-    private var verdicts: [UInt32: martlet_count] = [:]
-    private var services: [UInt32: martlet_traffic] = [:]
-    private var backends: [UInt32: martlet_traffic] = [:]
-    private var last: [UInt8] = []
+    private var expected = Counts()
 
     /// Where a test run says that its packets come from: the loopback.
     private static let ingress: UInt32 = 1
@@ -124,85 +187,46 @@ private struct Run {
         try world.write(into: plane)
     }
 
-    /// Runs one frame through both; returns the verdict that they agree on.
-    mutating func compare(_ frame: [UInt8], _ index: Int) throws -> martlet_verdict {
-        let expected = decide(frame, from: Self.ingress, by: tables)
-        if expected.verdict == MARTLET_REPLY_TOO_BIG {
+    /// Runs one frame through both.
+    private mutating func run(_ frame: [UInt8]) throws -> (Outcome, Program.Result, agree: Bool) {
+        let outcome = decide(frame, from: Self.ingress, by: tables)
+        if outcome.verdict == MARTLET_REPLY_TOO_BIG {
             // Each such packet finds a whole budget.
             try plane.tables.errorBudget.setPerCPU(martlet_budget(), for: 0)
         }
-        let result = try plane.program.run(on: frame)
-        take(expected, bytes: frame.count)
-        last = frame
-        guard result.action == code(expected.action), result.packet == expected.frame else {
-            throw Mismatch(
-                index: index, frame: frame,
-                model: "\(name(expected.verdict)) \(expected.action) \(hex(expected.frame))",
-                program: "action \(result.action) \(hex(result.packet)); counted: \(counted())")
-        }
-        return expected.verdict
-    }
-
-    private mutating func take(_ outcome: Outcome, bytes: Int) {
-        verdicts[outcome.verdict.rawValue, default: martlet_count()] += bytes
-        let flows: UInt64 = outcome.isNewFlow ? 1 : 0
-        if let service = outcome.service {
-            services[service, default: martlet_traffic()].add(bytes, flows)
-        }
-        if let backend = outcome.backend {
-            backends[backend, default: martlet_traffic()].add(bytes, flows)
-        }
         if let note = outcome.note { tables.fragments[note.key] = note.value }
+        expected.add(outcome, bytes: frame.count)
+        let result = try plane.program.run(on: frame)
+        let agree = result.action == code(outcome.action) && result.packet == outcome.frame
+        return (outcome, result, agree)
     }
 
-    /// Compares what was counted since the beginning.
-    func compareCounters() throws {
-        for number in 0..<MARTLET_VERDICT_COUNT.rawValue {
-            let program = try plane.tables.verdictCounters.perCPU(number)
-                .reduce(into: martlet_count()) { $0.add($1.packets, $1.bytes) }
-            let model = verdicts[number] ?? martlet_count()
-            if program.packets != model.packets || program.bytes != model.bytes {
-                throw mismatch(name(martlet_verdict(number)), "\(model)", "\(program)")
-            }
-        }
-        try compare(services, plane.tables.serviceCounters, "service", 1...64)
-        try compare(backends, plane.tables.backendCounters, "backend", 1...64)
+    /// The verdict, if action and frame are the same; counters are not looked at.
+    mutating func agreedVerdict(on frame: [UInt8]) throws -> martlet_verdict? {
+        let (outcome, _, agree) = try run(frame)
+        return agree ? outcome.verdict : nil
     }
 
-    private func compare(
-        _ expected: [UInt32: martlet_traffic], _ map: borrowing Map<UInt32, martlet_traffic>,
-        _ kind: String, _ numbers: ClosedRange<UInt32>
-    ) throws {
-        for number in numbers {
-            let program = try map.perCPU(number).reduce(into: martlet_traffic()) {
-                $0.packets += $1.packets
-                $0.bytes += $1.bytes
-                $0.flows += $1.flows
-            }
-            let model = expected[number] ?? martlet_traffic()
-            if program.packets != model.packets || program.bytes != model.bytes
-                || program.flows != model.flows
-            {
-                throw mismatch("\(kind) \(number)", "\(model)", "\(program)")
-            }
-        }
-    }
+    func countsAgree() throws -> Bool { try Counts(plane) == expected }
 
-    private func mismatch(_ what: String, _ model: String, _ program: String) -> Mismatch {
-        Mismatch(
-            index: -1, frame: last, model: "counted for \(what): \(model)",
-            program: "counted for \(what): \(program)")
-    }
-
-    /// What the program has counted, in words.
-    private func counted() -> String {
-        (0..<MARTLET_VERDICT_COUNT.rawValue).compactMap { number in
-            let counts = try? plane.tables.verdictCounters.perCPU(number)
-            let packets = counts?.reduce(0) { $0 + $1.packets } ?? 0
-            let model = verdicts[number]?.packets ?? 0
-            return packets == model
-                ? nil : "\(name(martlet_verdict(number))) \(packets), not \(model)"
-        }.joined(separator: ", ")
+    /// Runs one frame, and looks at everything.
+    mutating func mismatch(on frame: [UInt8]) throws -> Mismatch? {
+        let before = expected
+        let (outcome, result, agree) = try run(frame)
+        let counted = try Counts(plane)
+        defer { expected = counted }
+        if agree, counted == expected { return nil }
+        let verdicts = counted.verdicts.filter { before.verdicts[$0.key] != $0.value }.keys
+            .map { name(martlet_verdict($0)) }
+        let services = counted.services.filter { before.services[$0.key] != $0.value }.keys
+        let backends = counted.backends.filter { before.backends[$0.key] != $0.value }.keys
+        return Mismatch(
+            frame: frame,
+            model: "\(name(outcome.verdict)) \(outcome.action), service "
+                + "\(outcome.service ?? 0), backend \(outcome.backend ?? 0), "
+                + "\(outcome.isNewFlow ? "a new flow" : "no new flow"): \(hex(outcome.frame))",
+            program: "\(verdicts.joined(separator: " ")) action \(result.action), service "
+                + "\(Array(services)), backend \(Array(backends)): \(hex(result.packet))")
     }
 }
 
@@ -217,24 +241,5 @@ private func code(_ action: Outcome.Action) -> UInt32 {
     case .pass: 2
     case .transmit: 3
     case .redirect: 4
-    }
-}
-
-extension martlet_count {
-    fileprivate mutating func add(_ packets: UInt64, _ bytes: UInt64) {
-        self.packets += packets
-        self.bytes += bytes
-    }
-
-    fileprivate static func += (left: inout martlet_count, bytes: Int) {
-        left.add(1, UInt64(bytes))
-    }
-}
-
-extension martlet_traffic {
-    fileprivate mutating func add(_ bytes: Int, _ flows: UInt64) {
-        packets += 1
-        self.bytes += UInt64(bytes)
-        self.flows += flows
     }
 }

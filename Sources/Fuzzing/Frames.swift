@@ -18,15 +18,18 @@ struct Frames {
     private mutating func mutate(_ frame: inout [UInt8]) {
         for _ in 0..<random.number(1...3) {
             let at = random.number(0...min(frame.count - 1, 120))
-            frame[at] = random.once(in: 2) ? UInt8(truncatingIfNeeded: random.next())
+            frame[at] =
+                random.once(in: 2)
+                ? UInt8(truncatingIfNeeded: random.next())
                 : frame[at] ^ (1 << UInt8(random.number(0...7)))
         }
     }
 
     private mutating func link(around packet: (type: UInt16, bytes: [UInt8])) -> [UInt8] {
-        let destination: [UInt8] = random.once(in: 40) ? [1, 0, 0x5e, 0, 0, 1] : [2, 0, 0, 0, 0, 1]
+        let destination: [UInt8] =
+            random.once(in: 40) ? [1, 0, 0x5e, 0, 0, 1] : [2, 0, 0, 0, 0, 1]
         var frame = destination + [2, 0, 0, 0, 0, 2]
-        for index in 0..<random.pick([0, 0, 0, 0, 1, 1, 2, 3]) {
+        for index in 0..<random.pick([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3]) {
             frame += big(index == 0 && random.once(in: 2) ? 0x88a8 : 0x8100) + random.bytes(2)
         }
         return frame + big(random.once(in: 60) ? random.number16() : packet.type) + packet.bytes
@@ -35,7 +38,8 @@ struct Frames {
     // MARK: IPv4: RFC 791
 
     private mutating func packetV4() -> (type: UInt16, bytes: [UInt8]) {
-        let source = random.once(in: 25) ? random.pick(Places.martians4) : random.pick(Places.clients4)
+        let source =
+            random.once(in: 25) ? random.pick(Places.martians4) : random.pick(Places.clients4)
         let vips = random.once(in: 5) ? Places.wide4 : Places.vips4
         let destination = random.once(in: 12) ? random.pick(Places.clients4) : random.pick(vips)
         let (transport, payload) = transport(.v4, source, destination)
@@ -62,7 +66,8 @@ struct Frames {
     // MARK: IPv6: RFC 8200
 
     private mutating func packetV6() -> (type: UInt16, bytes: [UInt8]) {
-        let source = random.once(in: 25) ? random.pick(Places.martians6) : random.pick(Places.clients6)
+        let source =
+            random.once(in: 25) ? random.pick(Places.martians6) : random.pick(Places.clients6)
         let vips = random.once(in: 5) ? Places.wide6 : Places.vips6
         let destination = random.once(in: 12) ? random.pick(Places.clients6) : random.pick(vips)
         let (transport, payload) = transport(.v6, source, destination)
@@ -80,7 +85,8 @@ struct Frames {
         }
         let lie = random.once(in: 40) ? random.number(-30...30) : 0
         let first = big(0x6000 | UInt16(random.pick([0, 0xb9])) << 4) + random.bytes(2)
-        let header = first + big(UInt16(clamping: rest.count + lie)) + [next, random.pick([64, 2, 1])]
+        let header =
+            first + big(UInt16(clamping: rest.count + lie)) + [next, random.pick([64, 2, 1])]
         return header + source.bytes + destination.bytes + rest
     }
 
@@ -108,7 +114,8 @@ struct Frames {
         case 5...7: return (17, udp())
         case 8: return (family == .v4 ? 1 : 58, echo(family))
         case 9...10: return (family == .v4 ? 1 : 58, icmpError(family, destination))
-        default: return (random.pick([4, 41, 47, 50, 132, 1, 58]), random.bytes(random.number(0...60)))
+        default:
+            return (random.pick([4, 41, 47, 50, 132, 1, 58]), random.bytes(random.number(0...60)))
         }
     }
 
@@ -137,7 +144,8 @@ struct Frames {
     }
 
     private mutating func echo(_ family: IPFamily) -> [UInt8] {
-        let type: UInt8 = family == .v4 ? random.pick([8, 8, 0]) : random.pick([128, 128, 129, 135])
+        let type: UInt8 =
+            family == .v4 ? random.pick([8, 8, 0]) : random.pick([128, 128, 129, 135])
         return [type, 0] + random.bytes(6) + random.bytes(random.number(0...100))
     }
 
@@ -150,8 +158,10 @@ struct Frames {
         let transport: UInt8 = random.pick([6, 6, 17, 1])
         let quoted =
             family == .v4
-            ? ipv4(from.family == .v4 ? from : vip, random.pick(Places.clients4), transport, segment)
-            : ipv6(from.family == .v6 ? from : vip, random.pick(Places.clients6), transport, segment)
+            ? ipv4(
+                from.family == .v4 ? from : vip, random.pick(Places.clients4), transport, segment)
+            : ipv6(
+                from.family == .v6 ? from : vip, random.pick(Places.clients6), transport, segment)
         let cut = random.once(in: 6) ? random.number(0...quoted.count) : quoted.count
         return [type, random.pick([0, 1, 4])] + random.bytes(6) + quoted.prefix(cut)
     }

@@ -8,6 +8,8 @@ import XDPPlane
 struct World {
     var tables = Model.Tables()
     private static let backendCount = 40
+    /// No service and no backend has a higher number.
+    static let highestNumber: UInt32 = 64
 
     /// Makes tables of `random`.
     init(_ random: inout Random) {
@@ -24,7 +26,9 @@ struct World {
 
     private func egress(_ random: inout Random) -> Model.Tables.Egress {
         let tags = (0..<random.pick([0, 0, 1, 2])).map { index in
-            Tag(type: index == 0 ? random.pick([0x8100, 0x88a8]) : 0x8100, control: random.number16())
+            Tag(
+                type: index == 0 ? random.pick([0x8100, 0x88a8]) : 0x8100,
+                control: random.number16())
         }
         return Model.Tables.Egress(
             interface: random.pick([1, 1, 7]), mtu: random.pick([1500, 1500, 1400, 600, 250, 90]),
@@ -83,14 +87,16 @@ struct World {
         let ids = tables.services.values.map(\.id).sorted()
         let hasEntropy = random.once(in: 2)
         let source =
-            isV4 ? Places.v4(hasEntropy ? 0xAC10_0000 : 0xC000_02FE)
+            isV4
+            ? Places.v4(hasEntropy ? 0xAC10_0000 : 0xC000_02FE)
             : Places.v6(0x2001_0db8 << 96 | (hasEntropy ? 0 : 0xfe))
         return Model.Tables.Backend(
             service: ids.isEmpty ? 1 : random.pick(ids), forwarding: random.pick([1, 2, 3]),
             address: isV4 ? Places.v4(0xC000_0265) : Places.v6(0x2001_0db8 << 96 | 0x65),
             source: source, sourceEntropy: hasEntropy ? (isV4 ? 0xffff : 0xffff_ffff) : 0,
             tunnelPort: random.pick([6080, 7000]), neighbour: [2, 0, 0, 0, 0, 0xBB],
-            egress: random.once(in: 12) ? 0 : random.once(in: 40) ? 300 : UInt32(random.number(1...4)))
+            egress: random.once(in: 12)
+                ? 0 : random.once(in: 40) ? 300 : UInt32(random.number(1...4)))
     }
 
     private mutating func addSlots(_ random: inout Random) {

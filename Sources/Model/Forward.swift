@@ -43,7 +43,8 @@ extension Decision {
         outcome.verdict =
             isDirect
             ? MARTLET_FORWARD_L2_DSR
-            : backend.forwarding == MARTLET_GUE.rawValue ? MARTLET_FORWARD_GUE : MARTLET_FORWARD_IPIP
+            : backend.forwarding == MARTLET_GUE.rawValue
+                ? MARTLET_FORWARD_GUE : MARTLET_FORWARD_IPIP
         outcome.backend = id
         outcome.action =
             egress.interface == interface && !egress.isRedirectedBack

@@ -115,7 +115,9 @@ public final class XDPPlane: DataPlane {
         case .writeSlots(let service, let changes):
             try write(changes, of: service)
         case .addService(let key, let service):
-            try add(key, martlet_service(
+            try add(
+                key,
+                martlet_service(
                     id: UInt16(service.number), flags: 0, slot_mask: slotMask(of: service)))
         case .removeService(let key, _):
             try remove(key)

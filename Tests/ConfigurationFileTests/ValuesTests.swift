@@ -53,7 +53,7 @@ private let services: [Change] = [
     ("protocol: tcp", "protocol: 6", "services[0].protocol: found 6, accepted: tcp, udp"),
     ("scheduler: maglev", "scheduler: maglve", "(did you mean maglev?)"),
     ("    scheduler: maglev\n", "", nil),
-    ("l2-dsr", "ipip", nil), ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip (did you mean l2-dsr?)"),
+    ("l2-dsr", "ipip", nil), ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue (did you mean l2-dsr?)"),
     (
         "    forwarding: l2-dsr\n", "",
         "3:5: services[0].forwarding: found nothing, accepted: l2-dsr"

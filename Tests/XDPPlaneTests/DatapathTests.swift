@@ -84,14 +84,17 @@ struct DatapathTests {
     }
 
     @Test(arguments: families)
-    func `l2-dsr rewrites the MAC addresses and nothing else`(
+    func `l2-dsr rewrites the MAC addresses, counts the hop, and nothing else`(
         vip: String, client: String
     ) throws {
         var plane = try TestPlane()
         let backend = vip.contains(":") ? "2001:db8::101" : "192.0.2.101"
         try plane.add(vip: vip, port: 80, forwarding: .l2DSR, backends: [backend])
-        let packet = try frame((vip, client)).bytes
-        let (verdict, result) = try plane.run(packet)
+        let frame = try frame((vip, client))
+        var older = frame
+        older.ttl -= 1
+        let packet = older.bytes
+        let (verdict, result) = try plane.run(frame.bytes)
         #expect(verdict == "FORWARD_L2_DSR")
         #expect(result.action == Action.transmit)
         #expect(Array(result.packet.prefix(12)) == [2, 0, 0, 0, 0, 0xBB, 2, 0, 0, 0, 0, 0xAA])
@@ -125,7 +128,8 @@ struct DatapathTests {
             #expect(Array(outer.dropFirst(20).prefix(inner.packet.count)) == inner.packet)
         } else {
             #expect(Array(result.packet[12..<14]) == [0x86, 0xDD])
-            #expect(Array(outer[0..<2]) == [0x6B, 0x90])
+            #expect(outer[0] == 0x6B)
+            #expect(outer[1] & 0xF0 == 0x90, "the rest is the flow label")
             #expect(Array(outer[4..<6]) == Frame.words(UInt16(inner.packet.count)))
             #expect(outer[6] == (isInnerV4 ? 4 : 41))
             #expect(Array(outer[8..<24]) == (try address("2001:db8::1")).bytes)
@@ -151,7 +155,7 @@ struct DatapathTests {
         frame.destinationPort = 81
         #expect(try plane.run(frame.bytes).verdict == "FORWARD_IPIP")
         frame.transport = 17
-        #expect(try plane.run(frame.bytes).verdict == "PASS_NO_SERVICE")
+        #expect(try plane.run(frame.bytes).verdict == "PASS_VIP_PORT")
         try plane.add(
             vip: "192.0.2.100", port: 81, transport: .udp, forwarding: .l2DSR,
             backends: ["192.0.2.103"])
@@ -179,30 +183,85 @@ struct DatapathTests {
             bytes.replaceSubrange(offset..<offset + values.count, with: values)
             return bytes
         }
-        var icmp = Frame()
-        icmp.transport = 1
-        var fragmentV6 = try frame((vip: "2001:db8::100", client: "2001:db8::7"))
-        fragmentV6.transport = 44
-        var large = Frame()
-        large.payload = Array(repeating: 0, count: 1500 - 20 - 20 - 20 + 1)
-        let largest = { () -> Frame in
-            var frame = large
-            frame.payload.removeLast()
-            return frame
-        }()
-        var options = Frame()
-        options.options = [1, 1, 1, 0]
+        func like(_ change: (inout Frame) -> Void) -> [UInt8] {
+            var frame = Frame()
+            change(&frame)
+            return frame.bytes
+        }
+        let echo: [UInt8] = [8, 0, 0xF7, 0xFF, 0, 0, 0, 0]
+        let quoted = { (port: UInt16) -> [UInt8] in
+            var quote = Frame()
+            (quote.source, quote.destination) = (quote.destination, quote.source)
+            (quote.sourcePort, quote.destinationPort) = (port, quote.sourcePort)
+            return [3, 4, 0, 0, 0, 0, 5, 0] + quote.packet.prefix(28)
+        }
+        let largest = 1500 - 20 - 20 - 20
+        let other = try address("198.51.100.9")
+        let v6 = try frame((vip: "2001:db8::100", client: "2001:db8::7"))
+        func extended(_ headers: [UInt8], first: UInt8) -> [UInt8] {
+            var frame = v6
+            (frame.transport, frame.payload) = (first, headers + v6.segment)
+            return frame.bytes
+        }
+        let empty: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
+        try plane.add(
+            vip: "2001:db8::100", port: 80, forwarding: .l2DSR, backends: ["2001:db8::101"])
         let table: [(String, UInt32, [UInt8])] = [
             ("FORWARD_IPIP", Action.transmit, to(80)),
-            ("FORWARD_IPIP", Action.transmit, options.bytes),
-            ("FORWARD_IPIP", Action.transmit, largest.bytes),
-            ("DROP_TOO_BIG", Action.drop, large.bytes),
+            ("FORWARD_IPIP", Action.transmit, like { $0.options = [1, 1, 1, 0] }),
+            ("FORWARD_IPIP", Action.transmit, like { $0.tags = [0x8100_0005] }),
+            ("FORWARD_IPIP", Action.transmit, like { $0.tags = [0x88A8_0005, 0x8100_0006] }),
+            ("FORWARD_IPIP", Action.transmit, like { $0.ttl = 1 }),
+            (
+                "FORWARD_IPIP", Action.transmit,
+                like { $0.payload = Array(repeating: 0, count: largest) }
+            ),
+            (
+                "REPLY_TOO_BIG", Action.transmit,
+                like { $0.payload = Array(repeating: 0, count: largest + 1) }
+            ),
             ("PASS_NOT_IP", Action.pass, changed(12, 0x08, 0x06)),
-            ("PASS_NOT_TCP_UDP", Action.pass, icmp.bytes),
-            ("PASS_FRAGMENT", Action.pass, changed(20, 0x20, 0x00)),
-            ("PASS_FRAGMENT", Action.pass, changed(20, 0x00, 0x01)),
-            ("PASS_FRAGMENT", Action.pass, fragmentV6.bytes),
-            ("PASS_NO_SERVICE", Action.pass, to(8080)),
+            (
+                "PASS_NOT_IP", Action.pass,
+                like { $0.tags = [0x8100_0005, 0x8100_0006, 0x8100_0007] }
+            ),
+            ("REPLY_ECHO", Action.transmit, like { ($0.transport, $0.payload) = (1, echo) }),
+            (
+                "PASS_ICMP", Action.pass,
+                like { ($0.transport, $0.payload) = (1, [0] + echo.dropFirst()) }
+            ),
+            (
+                "FORWARD_IPIP", Action.transmit,
+                like { ($0.transport, $0.payload) = (1, quoted(80)) }
+            ),
+            ("PASS_ICMP", Action.pass, like { ($0.transport, $0.payload) = (1, quoted(8080)) }),
+            ("DROP_TUNNEL", Action.drop, like { ($0.transport, $0.payload) = (4, []) }),
+            ("PASS_VIP_PROTOCOL", Action.pass, like { ($0.transport, $0.payload) = (132, []) }),
+            ("DROP_FRAGMENT", Action.drop, like { $0.fragment = 0x0003 }),
+            ("DROP_FRAGMENT_OVERLAP", Action.drop, like { $0.fragment = 0x0002 }),
+            ("FORWARD_IPIP", Action.transmit, like { $0.fragment = 0x2000 }),
+            ("FORWARD_IPIP", Action.transmit, like { $0.fragment = 0x0003 }),
+            ("FORWARD_L2_DSR", Action.transmit, extended([6, 0] + empty.dropFirst(2), first: 0)),
+            (
+                "DROP_SOURCE_ROUTED", Action.drop,
+                extended([6, 0, 0, 1] + empty.dropFirst(4), first: 43)
+            ),
+            (
+                "DROP_EXTENSIONS", Action.drop,
+                extended(
+                    (0..<5).flatMap { [$0 == 4 ? 6 : 60, 0] + empty.dropFirst(2) }, first: 60)
+            ),
+            (
+                "DROP_EXPIRED", Action.drop,
+                {
+                    var frame = v6
+                    frame.ttl = 1
+                    return frame.bytes
+                }()
+            ),
+            ("DROP_MARTIAN", Action.drop, like { $0.source = $0.destination }),
+            ("PASS_VIP_PORT", Action.pass, to(8080)),
+            ("PASS_NO_SERVICE", Action.pass, like { $0.destination = other }),
             ("DROP_NO_BACKEND", Action.drop, to(81)),
             ("DROP_NO_NEXT_HOP", Action.drop, to(82)),
             ("DROP_MALFORMED", Action.drop, changed(14, 0x44)),

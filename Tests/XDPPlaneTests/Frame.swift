@@ -11,6 +11,11 @@ struct Frame {
     var payload: [UInt8] = Array("hello".utf8)
     var options: [UInt8] = []
     var etherType: UInt16?
+    var ttl: UInt8 = 63
+    /// Flags and offset of IPv4.
+    var fragment: UInt16 = 0x4000
+    /// VLAN tags, type and control word each.
+    var tags: [UInt32] = []
 
     static func words(_ values: UInt16...) -> [UInt8] { values.flatMap { big($0) } }
 
@@ -31,21 +36,22 @@ struct Frame {
         case .v4:
             let length = UInt16(20 + options.count + segment.count)
             var header: [UInt8] = [UInt8(0x45 + options.count / 4), trafficClass]
-            header += Self.words(length, 0x1234, 0x4000) + [63, transport, 0, 0]
+            header += Self.words(length, 0x1234, fragment) + [ttl, transport, 0, 0]
             header += source.bytes + destination.bytes + options
             let sum = Self.words(internetChecksum(header))
             header.replaceSubrange(10..<12, with: sum)
             return header + segment
         case .v6:
             var header: [UInt8] = [0x60 | trafficClass >> 4, trafficClass << 4, 0, 0]
-            header += Self.words(UInt16(segment.count)) + [transport, 63]
+            header += Self.words(UInt16(segment.count)) + [transport, ttl]
             return header + source.bytes + destination.bytes + segment
         }
     }
 
     var bytes: [UInt8] {
         let type = etherType ?? (destination.family == .v4 ? 0x0800 : 0x86DD)
-        return [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2] + Self.words(type) + packet
+        let tags = tags.flatMap { Self.words(UInt16($0 >> 16), UInt16($0 & 0xFFFF)) }
+        return [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2] + tags + Self.words(type) + packet
     }
 }
 
