@@ -3,7 +3,7 @@
 PACKAGES := bpftool clang-format curl ethtool iproute2 libbpf-dev libelf-dev linux-libc-dev \
 	pkg-config tcpdump util-linux zlib1g-dev
 
-.PHONY: build demo packages static test
+.PHONY: build demo fuzz packages static test
 
 build: packages
 	swift build
@@ -13,6 +13,13 @@ demo: packages
 	swift build --product martlet
 	swift build --product martlet-lab
 	@$$(swift build --show-bin-path)/martlet-lab demo
+
+# Random packets through the XDP program and through the reference model, until they differ or
+# Ctrl-C. SEED=n repeats a run.
+fuzz: packages
+	swift build -c release --scratch-path .build-fuzz --product martlet-fuzz
+	@$$(swift build -c release --scratch-path .build-fuzz --show-bin-path)/martlet-fuzz \
+		$(if $(SEED),--seed $(SEED))
 
 # One file that needs nothing of the machine it runs on but the kernel.
 static: packages

@@ -35,10 +35,12 @@ public struct PlaneContents: Hashable, Sendable {
         public var id: ServiceID
         /// For each slot its owner; nil: nobody can serve.
         public var slots: [BackendID?]
+        public var access: AccessList
 
-        public init(id: ServiceID, slots: [BackendID?]) {
+        public init(id: ServiceID, slots: [BackendID?], access: AccessList = AccessList()) {
             self.id = id
             self.slots = slots
+            self.access = access
         }
     }
 
@@ -47,15 +49,19 @@ public struct PlaneContents: Hashable, Sendable {
         public var service: ServiceID
         public var address: IPAddress
         public var forwarding: Forwarding
+        /// The UDP port of GUE; nil in other modes.
+        public var tunnelPort: UInt16?
         /// Nil: not known; packets for it are dropped and counted as such.
         public var nextHop: NextHop?
 
         public init(
-            service: ServiceID, address: IPAddress, forwarding: Forwarding, nextHop: NextHop?
+            service: ServiceID, address: IPAddress, forwarding: Forwarding,
+            tunnelPort: UInt16? = nil, nextHop: NextHop?
         ) {
             self.service = service
             self.address = address
             self.forwarding = forwarding
+            self.tunnelPort = tunnelPort
             self.nextHop = nextHop
         }
     }
@@ -64,6 +70,8 @@ public struct PlaneContents: Hashable, Sendable {
     public var backends: [BackendID: Backend]
     /// Slot tables that no service leads to: not yet, or not any more.
     var unreachable: [ServiceID: [BackendID?]] = [:]
+    /// Access lists of such services.
+    var waiting: [ServiceID: AccessList] = [:]
 
     public init(services: [ServiceKey: Service] = [:], backends: [BackendID: Backend] = [:]) {
         self.services = services

@@ -10,6 +10,8 @@ public enum Step: Hashable, Sendable {
     case addSlots(ServiceID, count: Int)
     /// Changes the owners of some slots.
     case writeSlots(ServiceID, [SlotChange])
+    /// Says who may use a service.
+    case setAccess(ServiceID, AccessList)
     /// Lets packets find the service.
     case addService(ServiceKey, ServiceID)
     /// Lets packets find it no more.
@@ -46,15 +48,21 @@ public struct Target: Hashable, Sendable {
 
     public var key: ServiceKey
     public var forwarding: Forwarding
+    /// The UDP port of GUE; nil in other modes.
+    public var tunnelPort: UInt16?
+    public var access: AccessList
     public var backends: [Backend]
     /// Owners are indices into `backends`.
     public var slots: SlotTable
 
     public init(
-        key: ServiceKey, forwarding: Forwarding, backends: [Backend], slots: SlotTable
+        key: ServiceKey, forwarding: Forwarding, tunnelPort: UInt16? = nil,
+        access: AccessList = AccessList(), backends: [Backend], slots: SlotTable
     ) {
         self.key = key
         self.forwarding = forwarding
+        self.tunnelPort = tunnelPort
+        self.access = access
         self.backends = backends
         self.slots = slots
     }
@@ -120,7 +128,9 @@ public struct Plan: Hashable, Sendable {
     private static func removal(of key: ServiceKey, from contents: PlaneContents) -> [Step] {
         guard let service = contents.services[key] else { return [] }
         let backends = contents.backends.filter { $0.value.service == service.id }.keys.sorted()
-        return [.removeService(key, service.id), .removeSlots(service.id)]
+        let access: [Step] =
+            service.access.rules.isEmpty ? [] : [.setAccess(service.id, AccessList())]
+        return [.removeService(key, service.id), .removeSlots(service.id)] + access
             + backends.map { .removeBackend($0) }
     }
 
@@ -134,7 +144,9 @@ public struct Plan: Hashable, Sendable {
         // Who keeps a record, who gets one.
         var known: [IPAddress: BackendID] = [:]
         for (number, backend) in contents.backends
-        where backend.service == id && backend.forwarding == target.forwarding {
+        where backend.service == id && backend.forwarding == target.forwarding
+            && backend.tunnelPort == target.tunnelPort
+        {
             known[backend.address] = number
         }
         var numbers: [BackendID] = []
@@ -155,7 +167,7 @@ public struct Plan: Hashable, Sendable {
                         number,
                         PlaneContents.Backend(
                             service: id, address: backend.address, forwarding: target.forwarding,
-                            nextHop: backend.nextHop)))
+                            tunnelPort: target.tunnelPort, nextHop: backend.nextHop)))
             }
         }
 
@@ -166,6 +178,9 @@ public struct Plan: Hashable, Sendable {
             return owner == present?.slots[slot] ?? nil ? nil : SlotChange(slot: slot, owner: owner)
         }
         if !changes.isEmpty { steps.append(.writeSlots(id, changes)) }
+        if present?.access ?? AccessList() != target.access {
+            steps.append(.setAccess(id, target.access))
+        }
         if present == nil { steps.append(.addService(target.key, id)) }
         steps += losses
 
@@ -232,11 +247,19 @@ extension PlaneContents {
             write(changes, of: id)
         case .addService(let key, let id):
             precondition(services[key] == nil, "service \(key) exists")
-            services[key] = Service(id: id, slots: unreachable.removeValue(forKey: id) ?? [])
+            services[key] = Service(
+                id: id, slots: unreachable.removeValue(forKey: id) ?? [],
+                access: waiting.removeValue(forKey: id) ?? AccessList())
         case .removeService(let key, let id):
             unreachable[id] = services.removeValue(forKey: key)?.slots
         case .removeSlots(let id):
             unreachable[id] = nil
+        case .setAccess(let id, let access):
+            if let key = services.first(where: { $0.value.id == id })?.key {
+                services[key]?.access = access
+            } else {
+                waiting[id] = access.rules.isEmpty ? nil : access
+            }
         case .removeBackend(let number):
             backends[number] = nil
         }

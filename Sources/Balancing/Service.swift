@@ -64,6 +64,10 @@ public struct Service: Hashable, Sendable {
     public var key: ServiceKey
     public var scheduler: Scheduler
     public var forwarding: Forwarding
+    /// The UDP port on which backends take GUE; of no meaning in other modes.
+    public var tunnelPort: UInt16
+    /// Who may use it.
+    public var access: AccessList
     /// Nil: every backend counts as healthy.
     public var healthCheck: HealthCheck?
     /// In the order of the file, which means nothing to the slot table.
@@ -71,15 +75,23 @@ public struct Service: Hashable, Sendable {
 
     public init(
         name: String, key: ServiceKey, scheduler: Scheduler = .maglev, forwarding: Forwarding,
+        tunnelPort: UInt16 = Self.standardTunnelPort, access: AccessList = AccessList(),
         healthCheck: HealthCheck?, backends: [Backend]
     ) {
         self.name = name
         self.key = key
         self.scheduler = scheduler
         self.forwarding = forwarding
+        self.tunnelPort = tunnelPort
+        self.access = access
         self.healthCheck = healthCheck
         self.backends = backends
     }
+}
+
+extension Service {
+    /// The port that IANA has for GUE.
+    public static let standardTunnelPort: UInt16 = 6080
 }
 
 /// One server of a service.

@@ -10,6 +10,8 @@ struct ServiceParts {
     var transport: Transport?
     var scheduler: Scheduler?
     var forwarding: Forwarding?
+    var tunnelPort: UInt16?
+    var access: AccessList?
     var healthCheck: HealthCheck?
     var backends: [Backend] = []
     /// Where the backends are, read or not.
@@ -23,18 +25,19 @@ struct ServiceParts {
 
     /// The whole of it; nil only if an error was reported.
     var service: Service? {
-        guard let name, let key, let scheduler, let forwarding else { return nil }
+        guard let name, let key, let scheduler, let forwarding, let tunnelPort, let access
+        else { return nil }
         return Service(
             name: name, key: key, scheduler: scheduler, forwarding: forwarding,
-            healthCheck: healthCheck, backends: backends)
+            tunnelPort: tunnelPort, access: access, healthCheck: healthCheck, backends: backends)
     }
 }
 
 extension Reader {
     mutating func serviceParts(_ value: Value, at path: Path) -> ServiceParts? {
         let keys = [
-            "name", "vip", "port", "protocol", "scheduler", "forwarding", "health-check",
-            "backends",
+            "name", "vip", "port", "protocol", "scheduler", "forwarding", "tunnel-port", "access",
+            "health-check", "backends",
         ]
         guard let fields = fields(of: value, at: path, keys: keys) else { return nil }
         var parts = ServiceParts(fields: fields)
@@ -44,12 +47,27 @@ extension Reader {
         parts.transport = read("protocol", fields, as: .transport, default: .tcp)
         parts.scheduler = read("scheduler", fields, as: .scheduler, default: .maglev)
         parts.forwarding = read("forwarding", fields, as: .forwarding)
+        parts.tunnelPort = tunnelPort(fields, parts.forwarding)
+        parts.access = accessList(fields, vip: parts.vip)
         if let check = fields.values["health-check"] {
             parts.healthCheck = healthCheck(
                 check, at: path.key("health-check"), servicePort: parts.port)
         }
         readBackends(into: &parts)
         return parts
+    }
+
+    /// Only GUE has a port; in another mode somebody meant something else.
+    private mutating func tunnelPort(_ fields: Fields, _ forwarding: Forwarding?) -> UInt16? {
+        if let forwarding, forwarding != .gue, let position = fields.keyPositions["tunnel-port"] {
+            report(
+                position, fields.path.key("tunnel-port"),
+                found: "the key with forwarding: \(forwarding.rawValue)",
+                accepted: "it with forwarding: gue only")
+        }
+        return read(
+            "tunnel-port", fields, as: .number(1...UInt16.max),
+            default: Service.standardTunnelPort)
     }
 
     private mutating func readBackends(into parts: inout ServiceParts) {

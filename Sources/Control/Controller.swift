@@ -140,6 +140,8 @@ public actor Controller<Plane: DataPlane> {
         }
         return Target(
             key: service.key, forwarding: service.forwarding,
+            tunnelPort: service.forwarding == .gue ? service.tunnelPort : nil,
+            access: service.access,
             backends: zip(service.backends, hops).map {
                 Target.Backend(address: $0.address, nextHop: $1)
             },

@@ -147,3 +147,25 @@ func filterBit(of address: IPAddress) -> Int {
     let fold = words.0 ^ words.1 ^ words.2 ^ words.3
     return Int((fold &* 0x9e37_79b1) >> 16)
 }
+
+extension martlet_access_key {
+    init(_ prefix: IPPrefix, _ service: ServiceID) {
+        let length = prefix.family == .v4 ? 96 + prefix.length : prefix.length
+        self.init(
+            prefix_bits: UInt32(32 + length), service: service.number,
+            source: mapped(prefix.base))
+    }
+}
+
+extension IPPrefix {
+    init?(_ key: martlet_access_key) {
+        let length = Int(key.prefix_bits) - 32
+        guard case .v6(let address) = key.source.address(family: 6) else { return nil }
+        if length >= 96, address.number >> 32 == 0xffff {
+            let v4 = IPv4Address(UInt32(truncatingIfNeeded: address.number))
+            self.init(.v4(v4), length: length - 96)
+        } else {
+            self.init(.v6(address), length: length)
+        }
+    }
+}

@@ -81,9 +81,11 @@ public final class XDPPlane: DataPlane {
 
     public func contents() throws -> PlaneContents {
         var contents = PlaneContents()
+        let lists = try accessLists()
         for (key, service) in try installedServices() {
             contents.services[key] = PlaneContents.Service(
-                id: ServiceID(UInt32(service.id)), slots: try owners(of: UInt32(service.id)))
+                id: ServiceID(UInt32(service.id)), slots: try owners(of: UInt32(service.id)),
+                access: lists[UInt32(service.id)] ?? AccessList())
         }
         let egresses = try egresses()
         for index in 1..<tables.backends.capacity {
@@ -93,6 +95,7 @@ public final class XDPPlane: DataPlane {
             else { continue }
             contents.backends[BackendID(UInt16(index))] = PlaneContents.Backend(
                 service: ServiceID(record.service), address: address, forwarding: forwarding,
+                tunnelPort: forwarding == .gue ? UInt16(bigEndian: record.tunnel_port) : nil,
                 nextHop: nextHop(of: record, egresses))
         }
         return contents
@@ -115,10 +118,9 @@ public final class XDPPlane: DataPlane {
         case .writeSlots(let service, let changes):
             try write(changes, of: service)
         case .addService(let key, let service):
-            try add(
-                key,
-                martlet_service(
-                    id: UInt16(service.number), flags: 0, slot_mask: slotMask(of: service)))
+            try add(key, record(of: service, access: try access(of: service.number)))
+        case .setAccess(let service, let access):
+            try set(access, of: service)
         case .removeService(let key, _):
             try remove(key)
         case .removeSlots(let service):
@@ -172,6 +174,10 @@ extension XDPPlane {
     /// The VIP first: a packet that meets the service's table finds all of it.
     private func add(_ key: ServiceKey, _ service: martlet_service) throws(Failure) {
         try addVIP(key.vip)
+        try put(key, service)
+    }
+
+    private func put(_ key: ServiceKey, _ service: martlet_service) throws(Failure) {
         switch key.vip {
         case .v4(let vip): try tables.servicesV4.set(service, for: martlet_service_v4(vip, key))
         case .v6(let vip): try tables.servicesV6.set(service, for: martlet_service_v6(vip, key))
@@ -243,12 +249,65 @@ extension XDPPlane {
         for id in try tables.slotTables.keys() where !services.contains(id) {
             try tables.slotTables.remove(id)
         }
+        for key in try tables.access.keys() where !services.contains(key.service) {
+            try tables.access.remove(key)
+        }
         for index in 1..<tables.backends.capacity where isTaken(index) {
             let record = records.value(at: index, as: martlet_backend.self)
             if !services.contains(record.service) {
                 try tables.backends.set(martlet_backend(), for: UInt32(index))
             }
         }
+    }
+}
+
+// MARK: - Access lists
+
+extension XDPPlane {
+    /// All lists, by the number of their service.
+    private func accessLists() throws(Failure) -> [UInt32: AccessList] {
+        var lists: [UInt32: AccessList] = [:]
+        for key in try tables.access.keys() {
+            guard let word = try tables.access.value(for: key), let prefix = IPPrefix(key)
+            else { continue }
+            let answer: AccessList.Answer =
+                word == MARTLET_ACCESS_ALLOW.rawValue ? .allow : .deny
+            lists[key.service, default: AccessList()].rules[prefix] = answer
+        }
+        return lists
+    }
+
+    private func access(of service: UInt32) throws(Failure) -> AccessList {
+        try accessLists()[service] ?? AccessList()
+    }
+
+    /// First what is new, then what others are told, then what is old goes: whoever may use the
+    /// service before and after is never turned away.
+    private func set(_ access: AccessList, of service: ServiceID) throws(Failure) {
+        let present = try self.access(of: service.number)
+        for (prefix, answer) in access.rules where present.rules[prefix] != answer {
+            let word = answer == .allow ? MARTLET_ACCESS_ALLOW : MARTLET_ACCESS_DENY
+            try tables.access.set(word.rawValue, for: martlet_access_key(prefix, service))
+        }
+        let record = try self.record(of: service, access: access)
+        for (key, installed) in try installedServices() where UInt32(installed.id) == service.number
+        {
+            try put(key, record)
+        }
+        for prefix in present.rules.keys where access.rules[prefix] == nil {
+            try tables.access.remove(martlet_access_key(prefix, service))
+        }
+    }
+
+    /// What a service's keys lead to.
+    private func record(
+        of service: ServiceID, access: AccessList
+    ) throws(Failure) -> martlet_service {
+        var flags: UInt32 = 0
+        if !access.rules.isEmpty { flags |= MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue }
+        if access.answerToOthers == .deny { flags |= MARTLET_SERVICE_DENIES_OTHERS.rawValue }
+        return martlet_service(
+            id: UInt16(service.number), flags: UInt16(flags), slot_mask: try slotMask(of: service))
     }
 }
 
@@ -267,7 +326,7 @@ extension XDPPlane {
         record.forwarding = backend.forwarding.number
         record.family = backend.address.family.rawValue
         record.address = martlet_address(backend.address)
-        record.tunnel_port = backend.forwarding == .gue ? standardGUEPort.bigEndian : 0
+        record.tunnel_port = (backend.tunnelPort ?? 0).bigEndian
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
             record.next_hop = martlet_next_hop(
@@ -343,9 +402,6 @@ extension XDPPlane {
         return free
     }
 }
-
-/// The UDP port of GUE that IANA has for it.
-let standardGUEPort: UInt16 = 6080
 
 /// Of a fresh start. The key is random: with a known one an attacker could aim at one backend.
 private func newSettings() -> martlet_settings {

@@ -8,7 +8,7 @@ struct PlanTests {
     private func target(
         _ number: UInt32, port: UInt16, backends: [UInt32],
         serves: (UInt32) -> Bool = { _ in true },
-        forwarding: Forwarding = .ipip
+        forwarding: Forwarding = .ipip, access: AccessList = AccessList()
     ) -> Target {
         let members = backends.map {
             SlotTable.Member(address: .v4(IPv4Address($0)), weight: 1)
@@ -17,7 +17,7 @@ struct PlanTests {
             .falling(from: members, to: backends.map(serves))
         return Target(
             key: ServiceKey(vip: .v4(IPv4Address(number)), port: port, transport: .tcp),
-            forwarding: forwarding,
+            forwarding: forwarding, access: access,
             backends: members.map { Target.Backend(address: $0.address, nextHop: nil) },
             slots: table)
     }
@@ -43,6 +43,10 @@ struct PlanTests {
         }
     }
 
+    private var someAccess: AccessList {
+        IPPrefix("198.51.100.0/24").map { AccessList([$0: .deny]) } ?? AccessList()
+    }
+
     @Test(arguments: 0..<30)
     func `whatever the plane holds, a plan brings it to the targets and leaves no hole`(
         seed: Int
@@ -56,12 +60,16 @@ struct PlanTests {
                 let down = UInt32.random(in: 1...8, using: &random)
                 return target(
                     UInt32(service), port: 80, backends: backends, serves: { $0 != down },
-                    forwarding: Bool.random(using: &random) ? .ipip : .l2DSR)
+                    forwarding: Bool.random(using: &random) ? .ipip : .l2DSR,
+                    access: Bool.random(using: &random) ? AccessList() : someAccess)
             }
             apply(try Plan(from: contents, to: targets, others: .removed), to: &contents)
             #expect(contents.services.count == targets.count)
             #expect(contents.backends.count == targets.reduce(0) { $0 + $1.backends.count })
-            for target in targets { #expect(owners(contents, target.key) == owners(target)) }
+            for target in targets {
+                #expect(owners(contents, target.key) == owners(target))
+                #expect(contents.services[target.key]?.access == target.access)
+            }
             let again = try Plan(from: contents, to: targets, others: .removed)
             #expect(again.steps.isEmpty)
         }

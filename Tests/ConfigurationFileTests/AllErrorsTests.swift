@@ -27,7 +27,8 @@ struct AllErrorsTests {
                   - { name: b, adress: fd00::1, weight: 0 }
             """
         let serviceKeys =
-            "backends, forwarding, health-check, name, port, protocol, scheduler, vip"
+            "access, backends, forwarding, health-check, name, port, protocol, scheduler, "
+            + "tunnel-port, vip"
         let duration = "a duration from 10ms to 60m with its unit (ms, s or m), like 500ms"
         #expect(
             errors(text) == [

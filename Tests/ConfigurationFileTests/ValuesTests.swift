@@ -53,7 +53,8 @@ private let services: [Change] = [
     ("protocol: tcp", "protocol: 6", "services[0].protocol: found 6, accepted: tcp, udp"),
     ("scheduler: maglev", "scheduler: maglve", "(did you mean maglev?)"),
     ("    scheduler: maglev\n", "", nil),
-    ("l2-dsr", "ipip", nil), ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue (did you mean l2-dsr?)"),
+    ("l2-dsr", "ipip", nil),
+    ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue (did you mean l2-dsr?)"),
     (
         "    forwarding: l2-dsr\n", "",
         "3:5: services[0].forwarding: found nothing, accepted: l2-dsr"
@@ -123,6 +124,42 @@ private let backends: [Change] = [
     ("    backends:", "    backend:", "(did you mean backends?)"),
 ]
 
+private let tunnelsAndAccess: [Change] = [
+    ("forwarding: l2-dsr", "forwarding: gue", nil),
+    ("forwarding: l2-dsr", "forwarding: gue\n    tunnel-port: 7000", nil),
+    (
+        "forwarding: l2-dsr", "forwarding: gue\n    tunnel-port: 0",
+        "tunnel-port: found 0, accepted: a"
+    ),
+    (
+        "forwarding: l2-dsr", "forwarding: ipip\n    tunnel-port: 7000",
+        "tunnel-port: found the key with forwarding: ipip, accepted: it with forwarding: gue only"
+    ),
+    ("port: 80", "port: 80\n    access: { allow: [198.51.100.0/24] }", nil),
+    ("port: 80", "port: 80\n    access: { allow: [0.0.0.0/0], deny: [198.51.100.7] }", nil),
+    (
+        "port: 80", "port: 80\n    access: {}",
+        "services[0].access: found a mapping, accepted: a list"
+    ),
+    (
+        "port: 80", "port: 80\n    access: { deny: [] }",
+        "access.deny: found 0 prefixes, accepted: 1"
+    ),
+    (
+        "port: 80", "port: 80\n    access: { deny: [198.51.100.7/24] }",
+        "access.deny[0]: found \"198.51.100.7/24\", which has bits behind the prefix, accepted: an "
+            + "address or a prefix, like 198.51.100.0/24 (did you mean 198.51.100.0/24?)"
+    ),
+    ("port: 80", "port: 80\n    access: { deny: [198.51.100.0/33] }", "access.deny[0]: found"),
+    ("port: 80", "port: 80\n    access: { deny: [198.51.100.0/024] }", "access.deny[0]: found"),
+    ("port: 80", "port: 80\n    access: { deny: [2001:db8::/32] }", "IPv6 before a VIP of IPv4"),
+    (
+        "port: 80", "port: 80\n    access: { allow: [192.0.2.0/24], deny: [192.0.2.0/24] }",
+        "access.deny[0]: found \"192.0.2.0/24\", which is in line 6 already"
+    ),
+    ("port: 80", "port: 80\n    access: { permit: [192.0.2.0/24] }", "found an unknown key"),
+]
+
 private let node: [Change] = [
     ("[eth1]", "[eth1, eth2]", nil), ("[eth1]", "[eth1, eth1]", "1:20: interfaces[1]: found"),
     ("[eth1]", "[]", "1:13: interfaces: found 0 interfaces, accepted: 1 to 255"),
@@ -142,7 +179,7 @@ private let node: [Change] = [
 ]
 
 struct ValuesTests {
-    @Test(arguments: services + healthChecks + backends + node)
+    @Test(arguments: services + healthChecks + backends + tunnelsAndAccess + node)
     func `each value is accepted, or refused in its place`(
         old: String, new: String, complaint: String?
     ) throws {

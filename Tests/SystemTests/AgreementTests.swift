@@ -121,7 +121,7 @@ struct AgreementTests {
     private func expectVerdicts(
         _ before: CountersRead, forwarded: Amount, _ way: Way, _ balancer: Node
     ) async throws {
-        let name = way == .l2DSR ? "FORWARD_L2_DSR" : "FORWARD_IPIP"
+        let name = way.verdict
         #expect(before.verdicts.first { $0.name == name }?.traffic.amount == forwarded)
         #expect(
             before.verdicts.map(\.traffic.amount).reduce(Amount(), +) == before.received.amount)

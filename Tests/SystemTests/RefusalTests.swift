@@ -79,7 +79,8 @@ struct RefusalTests {
             let earlier = try await traces(node)
             let counters = try await node.martlet("counters").stdout
             try node.write(
-                "interfaces: [eth7]\n" + Self.configuration
+                "interfaces: [eth7]\n"
+                    + Self.configuration
                     .replacingOccurrences(of: "port: 80", with: "port: 81"),
                 to: "/run/martlet.yaml")
             let refused = try await node.martlet("run", "--config", "/run/martlet.yaml")

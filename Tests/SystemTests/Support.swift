@@ -8,17 +8,27 @@ import Testing
 enum Way: String, CaseIterable, CustomTestStringConvertible {
     case l2DSR = "l2-dsr"
     case ipip
+    case gue
 
     var testDescription: String { rawValue }
 
     var topology: Topology { self == .l2DSR ? .oneSegment() : .routed(segments: .own) }
 
+    /// What the data path says of a packet that it forwards so.
+    var verdict: String {
+        switch self {
+        case .l2DSR: "FORWARD_L2_DSR"
+        case .ipip: "FORWARD_IPIP"
+        case .gue: "FORWARD_GUE"
+        }
+    }
+
     func addresses(_ family: Family) -> [String] {
         switch (self, family) {
         case (.l2DSR, .v4): (101...103).map { "192.168.1.\($0)" }
         case (.l2DSR, .v6): (101...103).map { "fd00:1::\($0)" }
-        case (.ipip, .v4): (101...103).map { "192.168.\($0).10" }
-        case (.ipip, .v6): (101...103).map { "fd00:\($0)::10" }
+        case (.ipip, .v4), (.gue, .v4): (101...103).map { "192.168.\($0).10" }
+        case (.ipip, .v6), (.gue, .v6): (101...103).map { "fd00:\($0)::10" }
         }
     }
 }
@@ -47,7 +57,7 @@ extension Network {
         var started: [String: RunningProgram] = [:]
         for name in servers {
             started[name] = try await serve(name)
-            if way == .ipip {
+            if way != .l2DSR {
                 try await self[name].run([try builtProduct("martlet"), "decapsulate", "eth0"])
             }
         }

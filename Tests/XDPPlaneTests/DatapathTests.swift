@@ -20,7 +20,7 @@ struct TestPlane {
     mutating func add(
         vip: String, port: UInt16?, transport: Transport = .tcp, forwarding: Forwarding,
         backends: [String], serves: Bool = true, egress: UInt32? = TestPlane.loopback,
-        mtu: UInt32 = 1500
+        mtu: UInt32 = 1500, access: AccessList = AccessList()
     ) throws {
         let nextHop = try egress.map { index throws -> (IPAddress) -> NextHop in
             let egress = Egress(
@@ -36,7 +36,7 @@ struct TestPlane {
         let members = addresses.map { SlotTable.Member(address: $0, weight: 1) }
         let target = Target(
             key: ServiceKey(vip: try address(vip), port: port, transport: transport),
-            forwarding: forwarding,
+            forwarding: forwarding, tunnelPort: forwarding == .gue ? 7000 : nil, access: access,
             backends: addresses.map { Target.Backend(address: $0, nextHop: nextHop?($0)) },
             slots: SlotTable(members: members, count: 1 << 16)
                 .falling(from: members, to: members.map { _ in serves }))
@@ -136,6 +136,59 @@ struct DatapathTests {
             #expect(Array(outer[24..<40]) == destination.bytes)
             #expect(Array(outer.dropFirst(40).prefix(inner.packet.count)) == inner.packet)
         }
+    }
+
+    @Test(arguments: families, ["192.0.2.101", "2001:db8::101"])
+    func `gue puts a UDP header between the two, whose source port tells flows apart`(
+        family: (vip: String, client: String), backend: String
+    ) throws {
+        var plane = try TestPlane()
+        try plane.add(vip: family.vip, port: 80, forwarding: .gue, backends: [backend])
+        var ports: Set<[UInt8]> = []
+        for port in UInt16(1000)..<1020 {
+            var inner = try frame(family)
+            inner.sourcePort = port
+            let (verdict, result) = try plane.run(inner.bytes)
+            #expect(verdict == "FORWARD_GUE")
+            let outer = Array(result.packet.dropFirst(14))
+            let isV4 = !backend.contains(":")
+            #expect(outer[isV4 ? 9 : 6] == 17)
+            let udp = Array(outer.dropFirst(isV4 ? 20 : 40))
+            #expect(udp[0] >= 0xC0)
+            #expect(Array(udp[2..<4]) == Frame.words(7000))
+            #expect(Array(udp[4..<8]) == Frame.words(UInt16(8 + inner.packet.count), 0))
+            #expect(Array(udp.dropFirst(8)) == inner.packet)
+            ports.insert(Array(udp[0..<2]))
+        }
+        #expect(ports.count > 15)
+    }
+
+    @Test(arguments: families)
+    func `the longest prefix of the access list decides, and who allows some denies the others`(
+        vip: String, client: String
+    ) throws {
+        let wide = try #require(IPPrefix(vip.contains(":") ? "2001:db8:1::/48" : "198.51.100.0/24"))
+        let single = try #require(IPPrefix(client))
+        let backend = vip.contains(":") ? "2001:db8::101" : "192.0.2.101"
+        let lists: [([IPPrefix: AccessList.Answer], String)] = [
+            ([:], "FORWARD_L2_DSR"), ([wide: .deny], "DROP_SOURCE_DENIED"),
+            ([wide: .allow], "FORWARD_L2_DSR"),
+            ([wide: .allow, single: .deny], "DROP_SOURCE_DENIED"),
+            ([wide: .deny, single: .allow], "FORWARD_L2_DSR"),
+        ]
+        var plane = try TestPlane()
+        for (rules, verdict) in lists {
+            try plane.add(
+                vip: vip, port: 80, forwarding: .l2DSR, backends: [backend],
+                access: AccessList(rules))
+            #expect(try plane.run(frame((vip, client)).bytes).verdict == verdict, "\(rules)")
+            #expect(try plane.plane.contents() == plane.applied)
+        }
+        let other = try #require(IPPrefix(vip.contains(":") ? "2001:db8:2::/48" : "203.0.113.0/24"))
+        try plane.add(
+            vip: vip, port: 80, forwarding: .l2DSR, backends: [backend],
+            access: AccessList([other: .allow]))
+        #expect(try plane.run(frame((vip, client)).bytes).verdict == "DROP_SOURCE_DENIED")
     }
 
     @Test func `a packet for another interface is redirected`() throws {

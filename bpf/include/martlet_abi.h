@@ -40,8 +40,7 @@ enum martlet_limit {
 	MARTLET_FRAGMENT_LIMIT = 1 << 13,
 	/* VLAN tags before the IP header: 802.1Q inside 802.1ad. */
 	MARTLET_VLAN_LIMIT = 2,
-	/* IPv6 extension headers before the transport header; RFC 8200 §4.1 recommends seven kinds.
-	 */
+	/* IPv6 extension headers before the transport header; RFC 8200 §4.1 has seven kinds. */
 	MARTLET_EXTENSION_LIMIT = 4,
 	/* Bytes of a packet that is too big which the ICMP error quotes. */
 	MARTLET_QUOTE_BYTES = 128,
@@ -122,7 +121,7 @@ enum martlet_access {
 	MARTLET_ACCESS_DENY = 2,
 };
 
-/* Key of `fragments`: what the fragments of one packet have in common (RFC 791 §2.3, 8200 §4.5). */
+/* Key of `fragments`: what those of one packet have in common (RFC 791 §2.3, RFC 8200 §4.5). */
 struct martlet_fragment_key {
 	struct martlet_address source;
 	struct martlet_address destination;

@@ -179,7 +179,7 @@ static __always_inline enum martlet_verdict parse_ipv4(struct cursor *cursor, st
 	return MARTLET_UNDECIDED;
 }
 
-/* What IPv6 extension headers (RFC 8200 §4.1) have in common, and the rest of a fragment header. */
+/* What IPv6 extension headers (RFC 8200 §4.1) have in common, and the rest of a fragment's. */
 struct extension {
 	__u8 next;
 	__u8 size; /* in units of eight bytes, the first not counted; of 44: reserved */
