@@ -1,6 +1,6 @@
 # The commands of the README. Everything else is `swift build` and `swift test`.
 
-PACKAGES := bpftool clang-format curl ethtool iproute2 libbpf-dev libelf-dev linux-libc-dev \
+PACKAGES := bpftool clang-format curl ethtool iproute2 iputils-ping libbpf-dev libelf-dev linux-libc-dev \
 	pkg-config tcpdump util-linux zlib1g-dev
 
 .PHONY: build demo fuzz packages static test

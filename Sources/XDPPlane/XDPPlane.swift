@@ -56,10 +56,13 @@ public final class XDPPlane: DataPlane {
 
     /// Has the program on these interfaces and on no other, and lets all of it outlive us.
     ///
+    /// - Parameter turnaround: How the program's own answers leave by the interface that the question
+    ///   came in by.
     /// - Throws: If anything is refused. What was made by then is taken back; what ran before
     ///   goes on.
     public func attach(
-        to interfaces: [String], mode: AttachMode, pins: PinDirectory
+        to interfaces: [String], mode: AttachMode, turnaround: Egress.Turnaround,
+        pins: PinDirectory
     ) throws(Failure) {
         var hooks: [XDPHook] = []
         for interface in interfaces { hooks.append(try XDPHook(on: interface)) }
@@ -71,12 +74,20 @@ public final class XDPPlane: DataPlane {
             try pins.create()
         }
         do {
+            try setReplies(turnaround)
             if areNew { try tables.pin(in: pins) }
             try attachments.set(program, on: hooks, mode: mode)
         } catch {
             if areNew { _ = try attachments.removeEntries() }
             throw error
         }
+    }
+
+    private func setReplies(_ turnaround: Egress.Turnaround) throws(Failure) {
+        guard var settings = try tables.settings.value(for: 0) else { return }
+        settings.flags =
+            turnaround == .redirect ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0
+        try tables.settings.set(settings, for: 0)
     }
 
     public func contents() throws -> PlaneContents {

@@ -7,6 +7,7 @@ import Control
 import HealthChecks
 import Logging
 import NIOPosix
+import Netlink
 import ServiceLifecycle
 import UnixSignals
 import XDPPlane
@@ -76,13 +77,22 @@ struct Run: AsyncParsableCommand {
         _ controller: Controller<XDPPlane>
     ) async throws {
         let isFirst = pins.entries().isEmpty
-        try plane.attach(to: desired.interfaces, mode: desired.attachMode, pins: pins)
+        try plane.attach(
+            to: desired.interfaces, mode: desired.attachMode,
+            turnaround: turnaround(on: desired.interfaces), pins: pins)
         do {
             try await controller.start()
         } catch {
             if isFirst { _ = try? Attachments(pins: pins).removeAll() }
             throw error
         }
+    }
+
+    /// A redirect does on every interface, `XDP_TX` not on veth.
+    private func turnaround(on interfaces: [String]) throws -> Egress.Turnaround {
+        var socket = try RouteSocket()
+        let links = try socket.links().filter { interfaces.contains($0.name) }
+        return links.contains { $0.kind == "veth" } ? .redirect : .transmit
     }
 
     private func answers(

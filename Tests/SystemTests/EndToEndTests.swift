@@ -60,4 +60,25 @@ struct EndToEndTests {
     }
 
     private func isLater(_ line: String) -> Bool { line.contains("from=down") }
+
+    @Test(arguments: Family.allCases)
+    func `a ping to the VIP is answered in the driver, of any size that fits`(
+        family: Family
+    ) async throws {
+        try await withNetwork(.oneSegment()) { network in
+            _ = try await network.startServers(.l2DSR)
+            _ = try await network.runController(.l2DSR, family)
+            for size in ["0", "56", "1400"] {
+                let output = try await network["client"].run([
+                    "ping", "-n", "-c", "3", "-i", "0.05", "-W", "2", "-s", size, family.rawValue,
+                ])
+                #expect(output.stdout.contains("3 received"))
+            }
+            let counters = try await network["balancer"].run([
+                try builtProduct("martlet"), "counters",
+            ]).stdout
+            let line = counters.split(separator: "\n").first { $0.contains("REPLY_ECHO") } ?? ""
+            #expect(line.split(separator: " ").first == "9", "\(counters)")
+        }
+    }
 }
