@@ -3,7 +3,7 @@
 PACKAGES := bpftool clang-format curl ethtool iproute2 iputils-ping libbpf-dev libelf-dev linux-libc-dev \
 	pkg-config tcpdump util-linux zlib1g-dev
 
-.PHONY: build demo fuzz packages static test
+.PHONY: bench build demo fuzz packages static test
 
 build: packages
 	swift build
@@ -20,6 +20,11 @@ fuzz: packages
 	swift build -c release --scratch-path .build-fuzz --product martlet-fuzz
 	@$$(swift build -c release --scratch-path .build-fuzz --show-bin-path)/martlet-fuzz \
 		$(if $(SEED),--seed $(SEED))
+
+# Nanoseconds for each packet, as multiples of a program that swaps two MAC addresses.
+bench: packages
+	swift build -c release --scratch-path .build-bench --product martlet-bench
+	@$$(swift build -c release --scratch-path .build-bench --show-bin-path)/martlet-bench
 
 # One file that needs nothing of the machine it runs on but the kernel.
 static: packages

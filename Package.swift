@@ -98,6 +98,14 @@ let package = Package(
             ],
             swiftSettings: common),
 
+        .executableTarget(
+            name: "martlet-bench",
+            dependencies: [
+                "BPF", "Balancing", "CDatapath", "Packets", "XDPPlane",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: safe),
+
         // Networks of namespaces for the tests and the demo; never part of what users deploy.
         .target(name: "Lab", dependencies: ["CLinux"], swiftSettings: common),
         .executableTarget(

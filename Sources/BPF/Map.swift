@@ -195,6 +195,14 @@ extension Map where Value == UInt32 {
     }
 }
 
+/// A map whose values are programs, for tail calls.
+extension Map where Value == UInt32 {
+    /// Puts `program` under `key`.
+    public borrowing func set(program: borrowing Program, for key: Key) throws(Failure) {
+        try set(UInt32(bitPattern: program.descriptor.number), for: key)
+    }
+}
+
 /// The kinds of map that we make ourselves; the others come out of object files.
 public enum MapKind: Sendable {
     case array
