@@ -207,7 +207,15 @@ private struct Run {
         return agree ? outcome.verdict : nil
     }
 
-    func countsAgree() throws -> Bool { try Counts(plane) == expected }
+    /// Whether the program has counted what the model says, and left the same notes.
+    func countsAgree() throws -> Bool {
+        guard try Counts(plane) == expected else { return false }
+        return try tables.fragments.allSatisfy { key, note in
+            let found = try plane.tables.fragments.value(for: martlet_fragment_key(key))
+            return found?.service == note.service && found?.backend == note.backend
+                && found?.hash == note.hash
+        }
+    }
 
     /// Runs one frame, and looks at everything.
     mutating func mismatch(on frame: [UInt8]) throws -> Mismatch? {
@@ -241,5 +249,15 @@ private func code(_ action: Outcome.Action) -> UInt32 {
     case .pass: 2
     case .transmit: 3
     case .redirect: 4
+    }
+}
+
+extension martlet_fragment_key {
+    fileprivate init(_ key: Model.Tables.FragmentKey) {
+        self.init(
+            source: martlet_address(Places.v6(mapped(key.source))),
+            destination: martlet_address(Places.v6(mapped(key.destination))),
+            identification: key.identification.bigEndian, protocol: key.transport,
+            family: key.source.family.rawValue, zero: 0)
     }
 }

@@ -96,7 +96,9 @@ struct World {
             source: source, sourceEntropy: hasEntropy ? (isV4 ? 0xffff : 0xffff_ffff) : 0,
             tunnelPort: random.pick([6080, 7000]), neighbour: [2, 0, 0, 0, 0, 0xBB],
             egress: random.once(in: 12)
-                ? 0 : random.once(in: 40) ? 300 : UInt32(random.number(1...4)))
+                ? 0
+                // One beyond the table, one that is free.
+                : random.once(in: 40) ? random.pick([300, 5]) : UInt32(random.number(1...4)))
     }
 
     private mutating func addSlots(_ random: inout Random) {

@@ -125,14 +125,14 @@ struct Decision {
         }
         let owner = slots[Int(slot)] & UInt32(MARTLET_SLOT_OWNER.rawValue)
         if owner == 0 { return end(MARTLET_DROP_NO_BACKEND) }
+        guard let backend = tables.backends[owner], backend.service == service.id else {
+            return end(MARTLET_DROP_BROKEN_TABLE)
+        }
         if packet.isFirstFragment {
             outcome.note = (
                 packet.fragmentKey,
                 Tables.Fragment(service: service.id, backend: owner, hash: hash)
             )
-        }
-        guard let backend = tables.backends[owner], backend.service == service.id else {
-            return end(MARTLET_DROP_BROKEN_TABLE)
         }
         return forward(to: backend, id: owner, hash: hash)
     }

@@ -121,7 +121,10 @@ enum martlet_access {
 	MARTLET_ACCESS_DENY = 2,
 };
 
-/* Key of `fragments`: what those of one packet have in common (RFC 791 §2.3, RFC 8200 §4.5). */
+/*
+ * Key of `fragments`: what those of one packet have in common (RFC 791 §2.3, RFC 8200 §4.5);
+ * addresses of IPv4 as in `vips`.
+ */
 struct martlet_fragment_key {
 	struct martlet_address source;
 	struct martlet_address destination;

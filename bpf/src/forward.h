@@ -193,7 +193,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		return result;
 	}
 	egress = bpf_map_lookup_elem(&egresses, &index);
-	if (!egress) {
+	if (!egress || egress->interface == 0) {
 		result.verdict = MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}

@@ -40,7 +40,6 @@ static __always_inline enum martlet_verdict choose_for_flow(const struct packet 
 							    struct choice *choice)
 {
 	const struct martlet_service *service = find_service(packet);
-	enum martlet_verdict verdict;
 	__u32 no_service;
 
 	if (!service) {
@@ -55,10 +54,7 @@ static __always_inline enum martlet_verdict choose_for_flow(const struct packet 
 		return MARTLET_DROP_MARTIAN;
 	if (service->flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
 		return MARTLET_DROP_SOURCE_DENIED;
-	verdict = choose_slot(service, packet, choice);
-	if (verdict == MARTLET_UNDECIDED && packet->is_first_fragment)
-		remember_fragment(packet, choice);
-	return verdict;
+	return choose_slot(service, packet, choice);
 }
 
 static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,
@@ -102,6 +98,8 @@ static __always_inline struct forwarding balance(struct xdp_md *context, struct 
 								       : MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}
+	if (packet->is_first_fragment)
+		remember_fragment(packet, &choice);
 	if (packet->kind == PACKET_LATER_FRAGMENT)
 		count_traffic(&service_counters, choice.service, packet->bytes, 0);
 	result = forward(context, packet, backend, choice.hash);
