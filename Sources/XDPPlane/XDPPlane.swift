@@ -56,8 +56,8 @@ public final class XDPPlane: DataPlane {
 
     /// Has the program on these interfaces and on no other, and lets all of it outlive us.
     ///
-    /// - Parameter turnaround: How the program's own answers leave by the interface that the question
-    ///   came in by.
+    /// - Parameter turnaround: How the program's own answers leave by the interface that the
+    ///   question came in by.
     /// - Throws: If anything is refused. What was made by then is taken back; what ran before
     ///   goes on.
     public func attach(
