@@ -7,7 +7,7 @@ import Testing
 struct DemoTests {
     @Test func `all that the demonstration shows is true`() async throws {
         let demo = try Demonstration()
-        let text = try demo.textToItsEnd()
+        let text = try await demo.textToItsEnd()
         #expect(demo.process.terminationStatus == 0, "\(text)")
         #expect(text.contains("All of it was true."))
         #expect(text.split(separator: "\n").count { $0.hasPrefix("  ✓ ") } == 18)
@@ -16,12 +16,12 @@ struct DemoTests {
     @Test(arguments: [SIGINT, SIGTERM, SIGKILL])
     func `nothing runs on when the demonstration is interrupted`(signal: Int32) async throws {
         let demo = try Demonstration()
-        try demo.readUntil("server-b is killed")
+        try await demo.readUntil("server-b is killed")
         let family = demo.descendants()
         // Six nodes; in them three servers, four times tcpdump, a controller, and a client.
         #expect(family.count > 15)
         kill(demo.process.processIdentifier, signal)
-        _ = try demo.textToItsEnd()
+        _ = try await demo.textToItsEnd()
         #expect(demo.process.terminationReason == .uncaughtSignal)
         for (number, birth) in family {
             try await eventually("process \(number) is gone", within: .seconds(30)) {
@@ -44,21 +44,28 @@ private struct Demonstration {
     }
 
     /// Reads on until there is `text`, or the end.
-    func readUntil(_ text: String) throws {
-        var read = ""
-        while !read.contains(text) {
-            let more = output.fileHandleForReading.availableData
-            guard !more.isEmpty else { break }
-            read += String(decoding: more, as: UTF8.self)
+    func readUntil(_ text: String) async throws {
+        let source = output.fileHandleForReading
+        let read = try await onAThread {
+            var read = ""
+            while !read.contains(text) {
+                let more = source.availableData
+                guard !more.isEmpty else { break }
+                read += String(decoding: more, as: UTF8.self)
+            }
+            return read
         }
         #expect(read.contains(text))
     }
 
     /// What is left to read, once the process has ended.
-    func textToItsEnd() throws -> String {
-        let rest = try output.fileHandleForReading.readToEnd() ?? Data()
-        process.waitUntilExit()
-        return String(decoding: rest, as: UTF8.self)
+    func textToItsEnd() async throws -> String {
+        let (source, process) = (output.fileHandleForReading, process)
+        return try await onAThread {
+            let rest = try source.readToEnd() ?? Data()
+            process.waitUntilExit()
+            return String(decoding: rest, as: UTF8.self)
+        }
     }
 
     /// Who was started by it, directly or not, and when each was born.
@@ -83,5 +90,14 @@ private struct Demonstration {
                 contentsOfFile: "\(tasks)/\(thread)/children", encoding: .utf8)
             return (list ?? "").split(separator: " ").compactMap { Int32($0) }
         }
+    }
+}
+
+/// Waits on a thread of its own for what blocks: all other tests share as many as there are cores.
+private func onAThread<Result: Sendable>(
+    _ body: @escaping @Sendable () throws -> Result
+) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+        Thread.detachNewThread { continuation.resume(with: Swift.Result(catching: body)) }
     }
 }
