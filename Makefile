@@ -1,15 +1,15 @@
 # The commands of the README. Everything else is `swift build` and `swift test`.
 
-PACKAGES := bpftool clang-format curl ethtool iproute2 iputils-ping libbpf-dev libelf-dev linux-libc-dev \
-	pkg-config tcpdump util-linux zlib1g-dev
+PACKAGES := bpftool clang-format curl ethtool iproute2 iputils-ping libbpf-dev libelf-dev \
+	linux-libc-dev pkg-config tcpdump util-linux zlib1g-dev
 
-.PHONY: bench build demo fuzz packages static test
+.PHONY: bench build demo fuzz packages root static test
 
 build: packages
 	swift build
 
 # A client, a balancer and three servers in namespaces, and what happens when one dies.
-demo: packages
+demo: root packages
 	swift build --product martlet
 	swift build --product martlet-lab
 	@$$(swift build --show-bin-path)/martlet-lab demo
@@ -35,10 +35,19 @@ static: packages
 		$$(swift build -c release --scratch-path .build-static --show-bin-path)/martlet
 	@ls -l .build-static/dist/martlet
 
-# Loading BPF programs needs root; without it those tests are skipped, and this says so.
+# Loading BPF programs needs root; without it those tests are skipped, and this says so: first, and
+# again where it can't be missed.
 test: packages
-	@[ "$$(id -u)" = 0 ] || echo "not root: tests of networks and BPF programs are skipped"
+	@$(say-if-not-root)
 	swift test
+	@$(say-if-not-root)
+
+say-if-not-root = [ "$$(id -u)" = 0 ] || \
+	echo "not root: tests of networks and BPF programs are skipped; run make test as root"
+
+# Before minutes of building, not after.
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "cannot make network namespaces: run as root" >&2; exit 1; }
 
 # Installs the Debian packages that are missing, and says which before it does.
 packages:
@@ -46,6 +55,8 @@ packages:
 		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || \
 			printf '%s ' $$package; done); \
 	if [ -n "$$missing" ]; then \
+		[ "$$(id -u)" = 0 ] || \
+			{ echo "missing Debian packages: $$missing: install them as root" >&2; exit 1; }; \
 		echo "installing Debian packages: $$missing"; \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q $$missing; \
 	fi

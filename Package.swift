@@ -153,6 +153,8 @@ let package = Package(
             name: "MartletTests", dependencies: ["Balancing", "Control", "Packets", "martlet"],
             swiftSettings: common),
         .testTarget(
+            name: "MartletLabTests", dependencies: ["martlet-lab"], swiftSettings: common),
+        .testTarget(
             name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),

@@ -144,7 +144,7 @@ struct LabTests {
                     let program = try await network[host].start(["sleep", "1000"])
                     let identifiers = [network[host].identifier, program.identifier]
                     for identifier in identifiers.compactMap({ $0 }) {
-                        let line = "\(identifier) \(birth(of: identifier) ?? "unborn")\n"
+                        let line = "\(identifier) \(processBirth(identifier) ?? "unborn")\n"
                         FileHandle.standardOutput.write(Data(line.utf8))
                     }
                 }
@@ -158,7 +158,7 @@ struct LabTests {
             let words = line.split(separator: " ")
             let identifier = try #require(words.first.flatMap { Int32($0) })
             try await eventually("process \(identifier) is gone") {
-                birth(of: identifier).map { $0 != words.last.map(String.init) } ?? true
+                processBirth(identifier).map { $0 != words.last.map(String.init) } ?? true
             }
         }
     }
@@ -318,16 +318,6 @@ private func inheritedSockets(in node: Node) async throws -> Set<String> {
             file.count == 2 && file[1].hasPrefix("socket:")
                 && !["0", "1", "2"].contains(file[0].split(separator: "/").last)
         }.map { $0[1] })
-}
-
-/// When a process was born, in ticks since the machine was; nil if there is none (any more).
-private func birth(of process: Int32) -> String? {
-    guard let status = try? String(contentsOfFile: "/proc/\(process)/stat", encoding: .utf8),
-        let end = status.lastIndex(of: ")")
-    else { return nil }
-    // Behind the name: state, the third field of proc(5), and starttime, the 22nd.
-    let fields = status[end...].split(separator: " ").dropFirst().map(String.init)
-    return fields[0] == "Z" ? nil : fields[19]
 }
 
 /// The ways that a network can be laid out.

@@ -13,7 +13,7 @@ final class Stage {
             protocol: tcp
             scheduler: maglev
             forwarding: l2-dsr
-            health-check: { type: http, path: /healthz, interval: 200ms, timeout: 150ms, fall: 2 }
+            health-check: { type: http, path: /healthz, interval: 200ms, timeout: 200ms, fall: 2 }
             backends:
               - { name: server-a, address: 192.168.1.101 }
               - { name: server-b, address: 192.168.1.102, weight: 2 }
@@ -27,6 +27,8 @@ final class Stage {
     private var servers: [String: RunningProgram] = [:]
     private var counts: [String: PacketCount] = [:]
     private var total = Tally()
+    /// How many answers may not have come to the client.
+    private var lost = 0
     /// Requests that servers answered before they were killed, which their successors don't know.
     private var answeredBefore: [String: Int] = [:]
 
@@ -44,22 +46,9 @@ final class Stage {
             toFile: network["balancer"].path("/run/martlet.yaml"), atomically: false,
             encoding: .utf8)
         try await startController()
-        for name in ["server-a", "server-b", "server-c"] {
-            try await waitForLog("web/\(name) is up")
+        try await waitForStatus("every server owns slots") { status in
+            status.slots.values.allSatisfy { $0 > 0 }
         }
-        // The ways may be known after that.
-        try await eventually("every server owns slots") {
-            let status = try await network["balancer"].attempt([martlet, "status", "--json"])
-            return try status.succeeded && haveAllSlots(json: status.stdout)
-        }
-    }
-
-    private func haveAllSlots(json: String) throws -> Bool {
-        struct Status: Decodable { let services: [Service] }
-        struct Service: Decodable { let backends: [Backend] }
-        struct Backend: Decodable { let slots: Int }
-        let status = try JSONDecoder().decode(Status.self, from: Data(json.utf8))
-        return status.services.flatMap(\.backends).allSatisfy { $0.slots > 0 }
     }
 
     func startServer(_ name: String) async throws {
@@ -77,10 +66,6 @@ final class Stage {
         let started = try await network["balancer"].start(
             [martlet, "run", "--config", "/run/martlet.yaml"])
         try await started.errors.first { $0.contains("runs on eth1") }
-        // Its socket comes a moment later; until then `counters` would read the tables, nameless.
-        try await eventually("the controller answers") {
-            try await network["balancer"].attempt([martlet, "status"]).succeeded
-        }
         controller = started
     }
 
@@ -113,43 +98,49 @@ final class Stage {
         let client = try await network["client"].start(
             [
                 lab, "request", "--to", "\(Self.vip):80", "--rate", "200", "--concurrency",
-                "\(Self.concurrency)",
-                "--timeout", "1",
+                "\(Self.concurrency)", "--timeout", "1",
             ] + limit)
         let lines = client.output.follow()
         let follower = Task {
             var tally = Tally()
             for await line in lines {
                 try tally.add(line: line)
-                if isTerminal { show(tally.line(of: backends), isLast: false) }
+                if isTerminal { show(tally, of: backends, isLast: false) }
             }
             return tally
         }
         try await body(client)
         _ = try await client.wait(within: .seconds(30))
         let tally = try await follower.value
-        show(tally.line(of: backends), isLast: true)
+        show(tally, of: backends, isLast: true)
         total += tally
         return tally
     }
 
     // MARK: What the others say
 
-    /// Waits until the controllers together have logged `text` so many times.
-    func waitForLog(_ text: String, times: Int = 1) async throws {
-        guard let controller else { return }
-        try await eventually("the controller says '\(text)'") {
-            controller.errors.all.count { $0.contains(text) } >= times
+    /// Waits until `martlet status` says what is waited for; what it says then.
+    @discardableResult
+    func waitForStatus(
+        _ what: String, _ holds: (StatusRead) -> Bool
+    ) async throws -> StatusRead {
+        var latest: StatusRead?
+        try await eventually(what) {
+            let output = try await network["balancer"].attempt([martlet, "status", "--json"])
+            guard output.succeeded else { return false }
+            let status = try StatusRead(json: output.stdout)
+            latest = status
+            return holds(status)
         }
+        guard let latest else { throw Failure("read the status", because: "there is none") }
+        return latest
     }
 
-    /// The newest line of the log with `text`, from the words of people on.
-    func lastLog(_ text: String) -> String {
-        let line = controller?.errors.all.last { $0.contains(text) } ?? ""
-        return line.range(of: "] ").map { String(line[$0.upperBound...]) } ?? line
+    func status() async throws -> StatusRead {
+        try await waitForStatus("the controller has a status") { _ in true }
     }
 
-    func endCounting() async throws -> [String: Int] {
+    private func endCounting() async throws -> [String: Int] {
         var seen: [String: Int] = [:]
         for (name, count) in counts { seen[name] = try await count.end() }
         return seen
@@ -157,8 +148,8 @@ final class Stage {
 
     /// Waits until no packet for the VIP has come for half a second: a connection that was cut may
     /// leave some that are repeated.
-    func waitForSilence() async throws {
-        var (arrived, since) = (-1, ContinuousClock.now)
+    private func waitForSilence() async throws {
+        var (arrived, since) = (Int?.none, ContinuousClock.now)
         try await eventually("packets for the VIP cease", within: .seconds(20)) {
             let now = try await counters().arrived
             if now != arrived { (arrived, since) = (now, .now) }
@@ -166,21 +157,26 @@ final class Stage {
         }
     }
 
-    /// Whether a server's count of its answers fits the client's: an answer to a request that was
-    /// cut did not arrive, and what a server answered between the question for its count and its
-    /// end it told nobody; so many requests may be under way at once.
-    func agree(answered: Int, counted: Int, of backend: String) -> Bool {
-        let untold = answeredBefore[backend] == nil ? 0 : Self.concurrency
-        return (counted - untold...counted + total.failed).contains(answered)
+    /// Takes note that so many answers may not have come to the client.
+    func forgive(_ answers: Int) { lost += answers }
+
+    /// What all sides have counted, once nothing is under way any more.
+    func accounts(of backends: [String]) async throws -> Accounts {
+        try await waitForSilence()
+        let packets = try await endCounting()
+        var answered: [String: Int] = [:]
+        for name in backends {
+            answered[name] =
+                try await requestsAnsweredNow(by: name) + (answeredBefore[name] ?? 0)
+        }
+        // What a server answered between the question for its count and its end, it told nobody.
+        let untold = answeredBefore.mapValues { _ in Self.concurrency }
+        return Accounts(
+            counters: try await counters(), packets: packets, answered: answered,
+            received: total.answers, lost: lost, untold: untold)
     }
 
     private static let concurrency = 8
-
-    func answers(of backend: String) -> Int { total.answers[backend] ?? 0 }
-
-    func requestsAnswered(by backend: String) async throws -> Int {
-        try await requestsAnsweredNow(by: backend) + (answeredBefore[backend] ?? 0)
-    }
 
     private func requestsAnsweredNow(by backend: String) async throws -> Int {
         struct Count: Decodable { let requests: Int }
@@ -196,7 +192,7 @@ final class Stage {
         try await network["balancer"].run([martlet, "counters"]).stdout
     }
 
-    func counters() async throws -> CountersRead {
+    private func counters() async throws -> CountersRead {
         let json = try await network["balancer"].run([martlet, "counters", "--json"]).stdout
         return try CountersRead(json: json)
     }
@@ -204,9 +200,18 @@ final class Stage {
 
 private let isTerminal = isatty(STDOUT_FILENO) == 1
 
-/// Shows the line in place of the one before, on a terminal.
-private func show(_ line: String, isLast: Bool) {
+/// Shows the tally in place of the one before, on a terminal.
+private func show(_ tally: Tally, of backends: [String], isLast: Bool) {
+    let width = barWidth(columns: terminalColumns() ?? 100, backends: backends.count)
     let start = isTerminal ? "\r" : ""
+    let line = tally.line(of: backends, width: width)
     let text = Array("\(start)  \(line)\(isLast ? "\n" : "")".utf8)
     _ = write(STDOUT_FILENO, text, text.count)
+}
+
+/// How wide the terminal is; nil: there is none, or it does not know.
+private func terminalColumns() -> Int? {
+    var size = winsize()
+    guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+    return Int(size.ws_col)
 }
