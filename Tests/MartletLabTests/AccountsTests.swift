@@ -5,6 +5,7 @@ import Testing
 struct AccountsTests {
     private static let names = ["server-a", "server-b"]
     private static let right = Accounts(
+        earlier: CountersRead(arrived: 90, sent: ["server-a": 60, "server-b": 30]),
         counters: CountersRead(arrived: 90, sent: ["server-a": 60, "server-b": 30]),
         packets: ["client": 90, "server-a": 60, "server-b": 30],
         answered: ["server-a": 10, "server-b": 5], received: ["server-a": 10, "server-b": 5],
@@ -37,12 +38,34 @@ struct AccountsTests {
             } == ["martlet forwarded every packet of the service"])
     }
 
+    @Test func `what came as tcpdump ended is told apart from what it missed`() {
+        // tcpdump saw 90 at the client: between two readings, or before the first.
+        let late = broken {
+            $0.counters.arrived = 91
+            $0.counters.sent["server-b"] = 31
+        }
+        #expect(late == [])
+        let missed = broken {
+            $0.earlier.arrived = 91
+            $0.counters.arrived = 91
+            $0.earlier.sent["server-b"] = 31
+            $0.counters.sent["server-b"] = 31
+        }
+        #expect(missed.count == 2)
+        var accounts = Self.right
+        accounts.counters.arrived = 91
+        let said = accounts.claims(of: Self.names)[0].claim
+        #expect(said.hasSuffix("but for 1 since tcpdump ended"))
+    }
+
     @Test func `who counted nothing confirms nothing`() {
         let empty = Accounts(
+            earlier: CountersRead(arrived: nil, sent: [:]),
             counters: CountersRead(arrived: nil, sent: [:]), packets: [:], answered: [:],
             received: [:], lost: 8, untold: ["server-a": 8])
         #expect(empty.claims(of: Self.names).allSatisfy { !$0.holds })
         let zero = Accounts(
+            earlier: CountersRead(arrived: 0, sent: ["server-a": 0, "server-b": 0]),
             counters: CountersRead(arrived: 0, sent: ["server-a": 0, "server-b": 0]),
             packets: ["client": 0, "server-a": 0, "server-b": 0],
             answered: ["server-a": 0, "server-b": 0], received: ["server-a": 0, "server-b": 0],

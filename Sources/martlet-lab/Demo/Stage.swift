@@ -163,7 +163,9 @@ final class Stage {
     /// What all sides have counted, once nothing is under way any more.
     func accounts(of backends: [String]) async throws -> Accounts {
         try await waitForSilence()
+        let earlier = try await counters()
         let packets = try await endCounting()
+        let later = try await counters()
         var answered: [String: Int] = [:]
         for name in backends {
             answered[name] =
@@ -172,7 +174,7 @@ final class Stage {
         // What a server answered between the question for its count and its end, it told nobody.
         let untold = answeredBefore.mapValues { _ in Self.concurrency }
         return Accounts(
-            counters: try await counters(), packets: packets, answered: answered,
+            earlier: earlier, counters: later, packets: packets, answered: answered,
             received: total.answers, lost: lost, untold: untold)
     }
 
