@@ -271,14 +271,15 @@ struct martlet_budget {
  * What became of a packet: every packet gets exactly one verdict, so that these counters sum to
  * the packets received. The name's first word says what the kernel is told to do with it.
  */
+/* clang-format off: it takes the lists for calls, one inside the other. */
 #define MARTLET_FORWARDS(verdict)                                                                  \
 	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address")                        \
-		verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                 \
-			verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
+	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                         \
+	verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
 
 #define MARTLET_REPLIES(verdict)                                                                   \
 	verdict(REPLY_ECHO, "ping to a VIP, answered")                                             \
-		verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
+	verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
 
 #define MARTLET_PASSES(verdict)                                                                    \
 	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel")                          \
@@ -328,6 +329,7 @@ struct martlet_budget {
 										"other: please "   \
 										"report this")
 
+/* clang-format on */
 #define MARTLET_ENUMERATE(name, text) MARTLET_##name,
 
 enum martlet_verdict {
@@ -352,14 +354,14 @@ enum martlet_verdict_kind {
 		DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
 		verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel") verdict(           \
 			PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")              \
-			verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")  \
+	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")                  \
 				verdict(PASS_TUNNEL_FRAGMENT,                                      \
 					"fragment of a tunnel's packet: left to the kernel")
 
 #define MARTLET_DECAPSULATION_DROPS(verdict)                                                       \
 	verdict(DROP_TUNNEL_TRUNCATED, "header cut short")                                         \
-		verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                        \
-			verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
+	verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                                \
+	verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
 
 enum martlet_decapsulation {
 	MARTLET_UNDECAPSULATED, /* not a verdict */
