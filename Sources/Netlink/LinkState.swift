@@ -17,11 +17,13 @@ public struct LinkState: Hashable, Sendable {
     public var programs: [XDPProgram]
     /// `veth`, `bridge`, …: what kind of virtual link it is; nil for a network card.
     public var kind: String?
+    /// What a link of the kind `vlan` adds to frames, and where they go then.
+    public var vlan: VLAN?
 
     /// A link as the kernel would tell it.
     public init(
         index: UInt32, name: String, address: MACAddress?, mtu: UInt32, flags: Flags,
-        programs: [XDPProgram] = [], kind: String? = nil
+        programs: [XDPProgram] = [], kind: String? = nil, vlan: VLAN? = nil
     ) {
         self.index = index
         self.name = name
@@ -30,6 +32,24 @@ public struct LinkState: Hashable, Sendable {
         self.flags = flags
         self.programs = programs
         self.kind = kind
+        self.vlan = vlan
+    }
+
+    /// A VLAN on top of another link: IEEE 802.1Q §9.6.
+    public struct VLAN: Hashable, Sendable {
+        /// 0x8100 or 0x88a8: what stands where the type of an untagged frame does.
+        public var type: UInt16
+        /// The VLAN's number, 0 to 4095.
+        public var number: UInt16
+        /// The link below it; nil: it is in another network namespace.
+        public var lower: UInt32?
+
+        /// A VLAN as the kernel would tell it.
+        public init(type: UInt16, number: UInt16, lower: UInt32?) {
+            self.type = type
+            self.number = number
+            self.lower = lower
+        }
     }
 
     /// What can be said of a link by yes or no: the `IFF_` flags of netdevice(7) we care about.
@@ -95,8 +115,25 @@ extension LinkState {
             address: isEthernet ? address : nil, mtu: mtu,
             flags: Flags(rawValue: fixed.ifi_flags).intersection(.all),
             programs: try attachedPrograms(attributes.nested(Int(IFLA_XDP))),
-            kind: try attributes.nested(Int(IFLA_LINKINFO))?.text(Int(IFLA_INFO_KIND)))
+            kind: try attributes.nested(Int(IFLA_LINKINFO))?.text(Int(IFLA_INFO_KIND)),
+            vlan: try vlanOnTop(attributes))
     }
+}
+
+/// Reads `IFLA_LINKINFO` of a link of the kind `vlan`; nil for one of another kind.
+private func vlanOnTop(_ attributes: Attributes) throws(Malformed) -> LinkState.VLAN? {
+    let information = try attributes.nested(Int(IFLA_LINKINFO))
+    guard information?.text(Int(IFLA_INFO_KIND)) == "vlan",
+        let data = try information?.nested(Int(IFLA_INFO_DATA)),
+        let number = try data.integer(Int(IFLA_VLAN_ID), as: UInt16.self)
+    else { return nil }
+    // In network order. Kernels before 3.10 knew one type, and did not tell it.
+    let type = try data.integer(Int(IFLA_VLAN_PROTOCOL), as: UInt16.self)
+    // IFLA_LINK is a number of another namespace if there is an IFLA_LINK_NETNSID.
+    let isElsewhere = attributes.bytes(Int(IFLA_LINK_NETNSID)) != nil
+    return LinkState.VLAN(
+        type: type.map(UInt16.init(bigEndian:)) ?? 0x8100, number: number,
+        lower: isElsewhere ? nil : try attributes.integer(Int(IFLA_LINK), as: UInt32.self))
 }
 
 /// Reads `IFLA_XDP`: the kernel gives each mode that has a program an attribute of its own.

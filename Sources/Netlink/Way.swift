@@ -13,8 +13,12 @@ public enum Way: Hashable, Sendable {
 
     /// The first step of a frame's way.
     public struct Hop: Hashable, Sendable {
-        /// What the frame leaves by.
+        /// What the packet leaves by.
         public var link: LinkState
+        /// What the frame goes through in the end: `link`, or the card below it if it is a VLAN.
+        public var card: LinkState
+        /// The VLANs that the frame is tagged with, from the outside in.
+        public var tags: [LinkState.VLAN]
         /// The frame's source: the MAC address of `link`.
         public var linkAddress: MACAddress
         /// The frame's destination: the MAC address of the neighbour.
@@ -22,11 +26,19 @@ public enum Way: Hashable, Sendable {
         /// The IP address of ours that the kernel would send from.
         public var source: IPAddress
 
+        /// The most tags that a frame can have; IEEE 802.1Q knows a C-tag inside an S-tag.
+        public static let tagLimit = 2
+
         /// A hop of which all is known.
+        ///
+        /// - Parameter card: Nil: `link` itself.
         public init(
-            link: LinkState, linkAddress: MACAddress, neighbour: MACAddress, source: IPAddress
+            link: LinkState, card: LinkState? = nil, tags: [LinkState.VLAN] = [],
+            linkAddress: MACAddress, neighbour: MACAddress, source: IPAddress
         ) {
             self.link = link
+            self.card = card ?? link
+            self.tags = tags
             self.linkAddress = linkAddress
             self.neighbour = neighbour
             self.source = source
@@ -75,14 +87,47 @@ public func way(
         guard let source else {
             return .closed("this machine has no address to send to \(destination) from")
         }
+        let (card, tags): (LinkState, [LinkState.VLAN])
+        do throws(Dangling) { (card, tags) = try descent(from: link, links) } catch {
+            return .closed(error.reason)
+        }
         let hop = gateway ?? destination
         let known = neighbours.first { $0.interface == interface && $0.address == hop }
         if let known, known.state.isValid, let mac = known.mac {
             return .open(
-                .init(link: link, linkAddress: linkAddress, neighbour: mac, source: source))
+                .init(
+                    link: link, card: card, tags: tags, linkAddress: linkAddress, neighbour: mac,
+                    source: source))
         }
         return known?.state == .failed ? .silent(hop, on: link) : .waiting(for: hop, on: link)
     }
+}
+
+/// A VLAN from which no frame gets to a card, with the reason in words.
+private struct Dangling: Error {
+    let reason: String
+}
+
+/// The card below `link`, and the tags of the VLANs on the way there, from the outside in.
+private func descent(
+    from link: LinkState, _ links: [LinkState]
+) throws(Dangling) -> (card: LinkState, tags: [LinkState.VLAN]) {
+    var (card, tags) = (link, [LinkState.VLAN]())
+    while let vlan = card.vlan {
+        guard tags.count < Way.Hop.tagLimit else {
+            throw Dangling(
+                reason: "\(link.name) needs more than \(Way.Hop.tagLimit) VLAN tags, which is what "
+                    + "a frame can have")
+        }
+        guard let lower = links.first(where: { $0.index == vlan.lower }) else {
+            throw Dangling(
+                reason: "the interface below \(card.name) is not in this network namespace")
+        }
+        tags.insert(vlan, at: 0)
+        card = lower
+        if !card.isUp, let obstacle = obstacle(of: card) { throw Dangling(reason: obstacle) }
+    }
+    return (card, tags)
 }
 
 /// Why no frame can be sent to a neighbour on `link`; nil if one can.

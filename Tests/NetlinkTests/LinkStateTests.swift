@@ -86,6 +86,69 @@ struct LinkStateTests {
         #expect(try Self.link(Self.fixed + Self.name + Self.mtu)?.kind == nil)
     }
 
+    private static let lower: [UInt8] = [
+        0x08, 0x00, 0x05, 0x00,  // attribute: 8 bytes, IFLA_LINK
+        0x03, 0x00, 0x00, 0x00,  // 3
+    ]
+    private static let vlanKind: [UInt8] = [
+        0x09, 0x00, 0x01, 0x00,  // attribute: 9 bytes, IFLA_INFO_KIND
+        0x76, 0x6C, 0x61, 0x6E, 0x00, 0x00, 0x00, 0x00,  // "vlan", padding
+    ]
+    private static let vlanNumber: [UInt8] = [
+        0x06, 0x00, 0x01, 0x00,  // attribute: 6 bytes, IFLA_VLAN_ID
+        0xFF, 0x0F, 0x00, 0x00,  // 4095, padding
+    ]
+    private static let vlanType: [UInt8] = [
+        0x06, 0x00, 0x05, 0x00,  // attribute: 6 bytes, IFLA_VLAN_PROTOCOL
+        0x88, 0xA8, 0x00, 0x00,  // 802.1ad in network order, padding
+    ]
+
+    /// `IFLA_LINKINFO` with this kind and `IFLA_INFO_DATA` of these.
+    private static func information(_ kind: [UInt8], _ data: [UInt8]) -> [UInt8] {
+        let length = { (bytes: [UInt8]) in UInt8(bytes.count + 4) }
+        let nested: [UInt8] = [length(data), 0x00, 0x02, 0x00] + data
+        return [length(kind + nested), 0x00, 0x12, 0x00] + kind + nested
+    }
+
+    @Test func `a VLAN is read with its number, its type and the link below it`() throws {
+        let start = Self.fixed + Self.name + Self.mtu + Self.lower
+        let whole = try Self.link(
+            start + Self.information(Self.vlanKind, Self.vlanNumber + Self.vlanType))
+        #expect(whole?.kind == "vlan")
+        #expect(whole?.vlan == .init(type: 0x88A8, number: 4095, lower: 3))
+        let old = try Self.link(start + Self.information(Self.vlanKind, Self.vlanNumber))
+        #expect(old?.vlan == .init(type: 0x8100, number: 4095, lower: 3))
+    }
+
+    @Test func `only of a VLAN is the link below it read, and only in this namespace`() throws {
+        let start = Self.fixed + Self.name + Self.mtu + Self.lower
+        let veth: [UInt8] = [
+            0x09, 0x00, 0x01, 0x00, 0x76, 0x65, 0x74, 0x68, 0x00, 0x00, 0x00, 0x00,
+        ]
+        #expect(try Self.link(start + Self.information(veth, Self.vlanNumber))?.vlan == nil)
+        #expect(try Self.link(start)?.vlan == nil)
+        let elsewhere: [UInt8] = [
+            0x08, 0x00, 0x25, 0x00,  // attribute: 8 bytes, IFLA_LINK_NETNSID
+            0x00, 0x00, 0x00, 0x00,  // 0
+        ]
+        let vlan = Self.information(Self.vlanKind, Self.vlanNumber)
+        #expect(
+            try Self.link(start + elsewhere + vlan)?.vlan
+                == .init(type: 0x8100, number: 4095, lower: nil))
+    }
+
+    @Test func `a VLAN's number or type of another size is refused`() {
+        let start = Self.fixed + Self.name + Self.mtu + Self.lower
+        for wrong in [
+            [0x05, 0x00, 0x01, 0x00, 0x07, 0x00, 0x00, 0x00],
+            Self.vlanNumber + [0x08, 0x00, 0x05, 0x00, 0x88, 0xA8, 0x00, 0x00],
+        ] as [[UInt8]] {
+            #expect(throws: Malformed.self) {
+                try Self.link(start + Self.information(Self.vlanKind, wrong))
+            }
+        }
+    }
+
     @Test func `a link without name or MTU, or cut short, is refused`() {
         #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.mtu) }
         #expect(throws: Malformed.self) { try Self.link(Self.fixed + Self.name) }

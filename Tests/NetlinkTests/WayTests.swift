@@ -115,6 +115,67 @@ struct WayTests {
             Self.find(link: link, neighbours: [Self.neighbour(.reachable)]) == .closed(reason))
     }
 
+    private static func vlan(
+        _ index: UInt32, _ name: String, type: UInt16 = 0x8100, number: UInt16,
+        on lower: UInt32?, mtu: UInt32 = 1500, flags: LinkState.Flags = [.enabled, .carrier]
+    ) -> LinkState {
+        LinkState(
+            index: index, name: name, address: MACAddress(UInt64(index)), mtu: mtu, flags: flags,
+            kind: "vlan", vlan: .init(type: type, number: number, lower: lower))
+    }
+
+    private static func find(over interface: UInt32, _ links: [LinkState]) -> Way {
+        way(
+            to: backend, route: .unicast(interface: interface, gateway: nil, source: ours),
+            links: links, neighbours: [neighbour(.reachable, on: interface)])
+    }
+
+    @Test func `behind a VLAN frames go through the card with its tag, from the VLAN's address`()
+        throws
+    {
+        let vlan = Self.vlan(5, "eth1.5", number: 5, on: 3, mtu: 1400)
+        guard case .open(let hop) = Self.find(over: 5, [Self.link(), vlan]) else {
+            Issue.record("not open")
+            return
+        }
+        #expect(hop.link == vlan)
+        #expect(hop.card == Self.link())
+        #expect(hop.tags.map(\.number) == [5])
+        #expect(hop.linkAddress == MACAddress(5))
+        #expect(hop.link.mtu == 1400)
+    }
+
+    @Test func `two VLANs are two tags from the outside in, and three are too many`() {
+        let links = [
+            Self.link(), Self.vlan(5, "eth1.5", type: 0x88A8, number: 5, on: 3),
+            Self.vlan(6, "eth1.5.6", number: 6, on: 5), Self.vlan(7, "inner", number: 7, on: 6),
+        ]
+        guard case .open(let hop) = Self.find(over: 6, links) else {
+            Issue.record("not open")
+            return
+        }
+        #expect(hop.tags.map(\.number) == [5, 6])
+        #expect(hop.tags.map(\.type) == [0x88A8, 0x8100])
+        #expect(hop.card == Self.link())
+        #expect(
+            Self.find(over: 7, links)
+                == .closed("inner needs more than 2 VLAN tags, which is what a frame can have"))
+    }
+
+    @Test func `a VLAN on a link that is down, elsewhere or itself is closed`() {
+        let vlan = Self.vlan(5, "eth1.5", number: 5, on: 3)
+        #expect(
+            Self.find(over: 5, [Self.link([.enabled]), vlan]) == .closed("eth1 has no carrier"))
+        for lower in [nil, 4] as [UInt32?] {
+            let lost = Self.vlan(5, "eth1.5", number: 5, on: lower)
+            #expect(
+                Self.find(over: 5, [Self.link(), lost])
+                    == .closed("the interface below eth1.5 is not in this network namespace"))
+        }
+        let loop = Self.vlan(5, "eth1.5", number: 5, on: 5)
+        #expect(Self.find(over: 5, [loop]).obstacle?.contains("VLAN tags") == true)
+    }
+
     @Test func `a route without a link or without a source is closed`() {
         let neighbours = [Self.neighbour(.reachable)]
         #expect(
