@@ -56,7 +56,8 @@ let package = Package(
 
         // Edges of the product.
         .target(
-            name: "XDPPlane", dependencies: ["BPF", "Balancing", "CDatapath", "Packets"],
+            name: "XDPPlane",
+            dependencies: ["BPF", "Balancing", "CDatapath", "Netlink", "Packets"],
             swiftSettings: safe, plugins: ["BPFCompile"]),
 
         .target(

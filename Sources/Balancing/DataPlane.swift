@@ -1,5 +1,3 @@
-public import Packets
-
 /// What forwards the packets: the kernel, by whatever means.
 ///
 /// One owner at a time asks it to change; the ``Plan`` decides in which order.
@@ -26,57 +24,6 @@ public struct BackendID: Hashable, Comparable, Sendable {
     public let number: UInt16
     public init(_ number: UInt16) { self.number = number }
     public static func < (left: Self, right: Self) -> Bool { left.number < right.number }
-}
-
-/// Everything a plane holds: what was applied, told in its own numbers.
-public struct PlaneContents: Hashable, Sendable {
-    /// A service that packets can find, or that is being made or taken apart.
-    public struct Service: Hashable, Sendable {
-        public var id: ServiceID
-        /// For each slot its owner; nil: nobody can serve.
-        public var slots: [BackendID?]
-        public var access: AccessList
-
-        public init(id: ServiceID, slots: [BackendID?], access: AccessList = AccessList()) {
-            self.id = id
-            self.slots = slots
-            self.access = access
-        }
-    }
-
-    /// A backend's record.
-    public struct Backend: Hashable, Sendable {
-        public var service: ServiceID
-        public var address: IPAddress
-        public var forwarding: Forwarding
-        /// The UDP port of GUE; nil in other modes.
-        public var tunnelPort: UInt16?
-        /// Nil: not known; packets for it are dropped and counted as such.
-        public var nextHop: NextHop?
-
-        public init(
-            service: ServiceID, address: IPAddress, forwarding: Forwarding,
-            tunnelPort: UInt16? = nil, nextHop: NextHop?
-        ) {
-            self.service = service
-            self.address = address
-            self.forwarding = forwarding
-            self.tunnelPort = tunnelPort
-            self.nextHop = nextHop
-        }
-    }
-
-    public var services: [ServiceKey: Service]
-    public var backends: [BackendID: Backend]
-    /// Slot tables that no service leads to: not yet, or not any more.
-    var unreachable: [ServiceID: [BackendID?]] = [:]
-    /// Access lists of such services.
-    var waiting: [ServiceID: AccessList] = [:]
-
-    public init(services: [ServiceKey: Service] = [:], backends: [BackendID: Backend] = [:]) {
-        self.services = services
-        self.backends = backends
-    }
 }
 
 /// Packets and bytes; bytes are those of the frames as they were received.

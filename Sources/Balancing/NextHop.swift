@@ -1,9 +1,24 @@
 public import Packets
 
+/// A VLAN that frames are tagged with: IEEE 802.1Q §9.6.
+public struct VLANTag: Hashable, Sendable {
+    /// 0x8100 or 0x88a8: what stands where the type of an untagged frame does.
+    public var type: UInt16
+    /// The VLAN's number, 0 to 4095.
+    public var number: UInt16
+
+    public init(type: UInt16, number: UInt16) {
+        self.type = type
+        self.number = number
+    }
+}
+
 /// An interface that packets leave by, as the data plane needs to know it.
 public struct Egress: Hashable, Sendable {
-    /// The kernel's interface index; never 0.
+    /// The kernel's index of the device that the frames go through; never 0. Of a VLAN it is the
+    /// card below it.
     public var index: UInt32
+    /// What people call it. A plane need not know it.
     public var name: String
     /// The source of frames sent out of it.
     public var address: MACAddress
@@ -11,6 +26,11 @@ public struct Egress: Hashable, Sendable {
     public var mtu: UInt32
     /// How a frame that came in by this interface leaves by it again.
     public var turnaround: Turnaround
+    /// What the frames are tagged with, from the outside in; at most ``tagLimit``.
+    public var tags: [VLANTag]
+
+    /// The most tags that a frame has on its way out.
+    public static let tagLimit = 2
 
     /// A way back out of the interface that a frame came in by.
     public enum Turnaround: Hashable, Sendable {
@@ -23,13 +43,15 @@ public struct Egress: Hashable, Sendable {
 
     public init(
         index: UInt32, name: String, address: MACAddress, mtu: UInt32,
-        turnaround: Turnaround = .transmit
+        turnaround: Turnaround = .transmit, tags: [VLANTag] = []
     ) {
+        precondition(tags.count <= Self.tagLimit, "a frame has room for so many")
         self.index = index
         self.name = name
         self.address = address
         self.mtu = mtu
         self.turnaround = turnaround
+        self.tags = tags
     }
 }
 
@@ -45,6 +67,13 @@ public struct NextHop: Hashable, Sendable {
         self.egress = egress
         self.neighbour = neighbour
         self.source = source
+    }
+
+    /// Whether packets go the same way: by what a plane knows, and not by what people call it.
+    func isSameWay(as other: NextHop) -> Bool {
+        var renamed = other
+        renamed.egress.name = egress.name
+        return self == renamed
     }
 }
 

@@ -25,6 +25,14 @@ public enum Forwarding: String, Hashable, Sendable, CaseIterable, Codable {
     /// (draft-ietf-intarea-gue-09 §4, variant 1): what tells flows apart is the source port.
     case gue
 
+    /// Whether the packet is carried inside another one, with addresses of its own.
+    public var isTunnel: Bool {
+        switch self {
+        case .l2DSR: false
+        case .ipip, .gue: true
+        }
+    }
+
     /// Whether a backend of one family can serve a VIP of another.
     public func reaches(_ backend: IPFamily, from vip: IPFamily) -> Bool {
         switch self {
@@ -34,39 +42,17 @@ public enum Forwarding: String, Hashable, Sendable, CaseIterable, Codable {
     }
 }
 
-/// What a client addresses, and so what tells one service from another.
-public struct ServiceKey: Hashable, Sendable {
-    /// The virtual IP.
-    public let vip: IPAddress
-    /// The port in the order of this machine; nil for any port.
-    public let port: UInt16?
-    public let transport: Transport
-
-    public init(vip: IPAddress, port: UInt16?, transport: Transport) {
-        self.vip = vip
-        self.port = port
-        self.transport = transport
-    }
-}
-
-extension ServiceKey: CustomStringConvertible {
-    /// `192.168.1.100:80/tcp`, `[2001:db8::1]:any/udp`
-    public var description: String {
-        let host = vip.family == .v4 ? "\(vip)" : "[\(vip)]"
-        return "\(host):\(port.map(String.init) ?? "any")/\(transport.name)"
-    }
-}
-
-/// A VIP with a port and a protocol, and the backends that answer for it.
+/// VIPs with ports and a protocol, and the backends that answer for them.
 public struct Service: Hashable, Sendable {
     /// How people call it; unique in a configuration.
     public var name: String
-    public var key: ServiceKey
+    /// Services with the same prefix have the same settings for it.
+    public var vip: VIP
+    public var ports: Ports
+    public var transport: Transport
     public var scheduler: Scheduler
     public var forwarding: Forwarding
-    /// The UDP port on which backends take GUE; of no meaning in other modes.
-    public var tunnelPort: UInt16
-    /// Who may use it.
+    public var tunnel: Tunnel
     public var access: AccessList
     /// Nil: every backend counts as healthy.
     public var healthCheck: HealthCheck?
@@ -74,24 +60,26 @@ public struct Service: Hashable, Sendable {
     public var backends: [Backend]
 
     public init(
-        name: String, key: ServiceKey, scheduler: Scheduler = .maglev, forwarding: Forwarding,
-        tunnelPort: UInt16 = Self.standardTunnelPort, access: AccessList = AccessList(),
-        healthCheck: HealthCheck?, backends: [Backend]
+        name: String, vip: VIP, ports: Ports, transport: Transport = .tcp,
+        scheduler: Scheduler = .maglev, forwarding: Forwarding, tunnel: Tunnel = Tunnel(),
+        access: AccessList = AccessList(), healthCheck: HealthCheck?, backends: [Backend]
     ) {
         self.name = name
-        self.key = key
+        self.vip = vip
+        self.ports = ports
+        self.transport = transport
         self.scheduler = scheduler
         self.forwarding = forwarding
-        self.tunnelPort = tunnelPort
+        self.tunnel = tunnel
         self.access = access
         self.healthCheck = healthCheck
         self.backends = backends
     }
-}
 
-extension Service {
-    /// The port that IANA has for GUE.
-    public static let standardTunnelPort: UInt16 = 6080
+    /// What clients address.
+    public var frontend: Frontend {
+        Frontend(vip: vip.prefix, ports: ports, transport: transport)
+    }
 }
 
 /// One server of a service.

@@ -7,7 +7,7 @@ extension Kind where Result == IPAddress {
             guard let address = IPAddress(text) else {
                 return .refused(suggestion: bareAddress(in: text))
             }
-            guard let special = specialBlocks.first(where: { $0.contains(address) }) else {
+            guard let special = specialBlock(overlapping: IPPrefix(address)) else {
                 return .value(address)
             }
             return .refused(
@@ -18,32 +18,29 @@ extension Kind where Result == IPAddress {
 }
 
 /// The address inside `192.0.2.1/32`, `192.0.2.1:80` or `[2001:db8::1]:80`.
-private func bareAddress(in text: String) -> String? {
+func bareAddress(in text: String) -> String? {
     let inner = text.hasPrefix("[") ? text.dropFirst().prefix { $0 != "]" } : text[...]
     let candidates = [inner, inner.prefix { $0 != "/" }, inner.prefix { $0 != ":" }]
     return candidates.compactMap { IPAddress(String($0)) }.first?.description
 }
 
+/// The block of addresses that can't be a VIP or a backend which `prefix` has a part in.
+func specialBlock(overlapping prefix: IPPrefix) -> SpecialBlock? {
+    specialBlocks.first { $0.block.overlaps(prefix) }
+}
+
 /// Addresses that can't be a VIP or a backend (RFC 6890, RFC 4291).
-private struct SpecialBlock {
-    let block: (first: IPAddress, last: IPAddress)
+struct SpecialBlock {
+    let block: IPPrefix
     let remark: String
     let accepted: String?
 
-    /// The block of addresses whose first `length` bits are those of `prefix`.
-    init(_ prefix: IPAddress, _ length: Int, _ remark: String, accepted: String? = nil) {
-        let last: IPAddress =
-            switch prefix {
-            case .v4(let address): .v4(IPv4Address(address.number | (UInt32.max >> UInt32(length))))
-            case .v6(let address):
-                .v6(IPv6Address(address.number | (UInt128.max >> UInt128(length))))
-            }
-        block = (prefix, last)
+    /// The block of addresses whose first `length` bits are those of `base`.
+    init(_ base: IPAddress, _ length: Int, _ remark: String, accepted: String? = nil) {
+        block = IPPrefix(of: base, length: length)
         self.remark = remark
         self.accepted = accepted
     }
-
-    func contains(_ address: IPAddress) -> Bool { block.first <= address && address <= block.last }
 }
 
 /// The first that fits is named.

@@ -26,20 +26,21 @@ extension Reader {
             address: read("address", fields, as: .address),
             weight: read("weight", fields, as: .number(0...UInt16.max), default: 1))
         if let address = parts.address, let vip = service.vip {
-            check(address, in: fields, vip: vip, service.forwarding)
+            check(address, in: fields, vip: vip.prefix, service.forwarding)
         }
         return parts
     }
 
     /// The VIP must be able to reach the backend, and the backend be another machine.
     private mutating func check(
-        _ address: IPAddress, in fields: Fields, vip: IPAddress, _ forwarding: Forwarding?
+        _ address: IPAddress, in fields: Fields, vip: IPPrefix, _ forwarding: Forwarding?
     ) {
         guard let position = fields.values["address"]?.position else { return }
         let path = fields.path.key("address")
-        if address == vip {
+        if vip.contains(address) {
+            let place = vip.isSingle ? "is the VIP" : "is in the VIP \(vip)"
             report(
-                position, path, found: "\(shown("\(address)")), which is the VIP",
+                position, path, found: "\(shown("\(address)")), which \(place)",
                 accepted: "the backend's own address")
         }
         if let forwarding, !forwarding.reaches(address.family, from: vip.family) {
@@ -47,7 +48,7 @@ extension Reader {
                 position, path,
                 found: "\(shown("\(address)")), \(address.family) behind a VIP of \(vip.family)",
                 accepted: "\(vip.family) with forwarding: \(forwarding.rawValue), either family "
-                    + "with forwarding: \(Forwarding.ipip.rawValue)")
+                    + "with a tunnel, like forwarding: \(Forwarding.ipip.rawValue)")
         }
     }
 

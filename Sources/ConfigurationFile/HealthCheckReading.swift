@@ -1,9 +1,9 @@
 import Balancing
 
 extension Reader {
-    /// - Parameter servicePort: Nil: could not be read, which has been reported.
+    /// - Parameter ports: Of the service; nil: could not be read, which has been reported.
     mutating func healthCheck(
-        _ value: Value, at path: Path, servicePort: ServicePort?
+        _ value: Value, at path: Path, ports: Ports?
     ) -> HealthCheck? {
         let keys = ["type", "path", "host", "port", "interval", "timeout", "rise", "fall"]
         guard let fields = fields(of: value, at: path, keys: keys) else { return nil }
@@ -11,7 +11,7 @@ extension Reader {
         let requestPath = read("path", fields, as: .path, default: "/")
         let host = read("host", fields, as: .host, default: nil)
         if type == .tcp { refuseRequest(in: fields) }
-        let port = checkPort(fields, servicePort: servicePort)
+        let port = checkPort(fields, ports: ports)
         let interval = read("interval", fields, as: .duration, default: .seconds(2))
         let timeout = read(
             "timeout", fields, as: .duration, default: interval.map { min($0, .seconds(1)) })
@@ -26,15 +26,16 @@ extension Reader {
     }
 
     /// The port of the check: its own, or the service's.
-    private mutating func checkPort(_ fields: Fields, servicePort: ServicePort?) -> UInt16? {
+    private mutating func checkPort(_ fields: Fields, ports: Ports?) -> UInt16? {
         let kind = Kind<UInt16>.number(1...65535)
-        guard fields.has("port") || servicePort != .any else {
+        if let ports, ports.single == nil, !fields.has("port") {
+            let cause = ports == .any ? "port: any" : "several ports"
             report(
                 fields.position, fields.path.key("port"), found: "nothing",
-                accepted: "\(kind.accepted), for the service has port: any")
+                accepted: "\(kind.accepted), for the service has \(cause)")
             return nil
         }
-        return read("port", fields, as: kind, default: servicePort?.number)
+        return read("port", fields, as: kind, default: ports?.single)
     }
 
     /// A TCP check sends nothing that a path or a host could be part of.

@@ -1,20 +1,6 @@
 import Balancing
 import Packets
 
-/// The port of a service as the file has it.
-enum ServicePort: Hashable {
-    case one(UInt16)
-    case any
-
-    /// Nil for any port.
-    var number: UInt16? {
-        switch self {
-        case .one(let number): number
-        case .any: nil
-        }
-    }
-}
-
 /// What a health check asks, as the file has it.
 enum ProbeType: String, CaseIterable {
     case tcp
@@ -41,21 +27,12 @@ extension Kind where Result == ProbeType {
     static var probeType: Kind { .word(ProbeType.allCases.map { ($0.rawValue, $0) }) }
 }
 
-extension Kind where Result == ServicePort {
-    /// A port, or `any` for all of them.
-    static var servicePort: Kind {
-        let number = Kind<UInt16>.number(1...65535)
-        return Kind(accepted: "\(number.accepted), or any") { text, isQuoted in
-            if text == "any" { return .value(.any) }
-            return switch number.read(text, isQuoted) {
-            case .value(let port): .value(.one(port))
-            case .refused(let remark, let accepted, let suggestion):
-                .refused(
-                    remark: remark, accepted: accepted,
-                    suggestion: suggestion ?? nearest(to: text, among: ["any"]))
-            }
-        }
-    }
+extension Kind where Result == VIP.Ping {
+    static var ping: Kind { .word(VIP.Ping.allCases.map { ($0.rawValue, $0) }) }
+}
+
+extension Kind where Result == VIP.OtherPorts {
+    static var otherPorts: Kind { .word(VIP.OtherPorts.allCases.map { ($0.rawValue, $0) }) }
 }
 
 extension Kind where Result == String {

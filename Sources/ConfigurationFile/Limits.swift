@@ -11,8 +11,12 @@ public enum Limits {
     /// A slot word names a backend with 15 bits; half of the numbers are left free, so that a
     /// configuration that replaces every backend finds records for the new ones.
     public static let backends = 16383
-    /// Prefixes in one list: 16 such lists fill the data path's table.
-    public static let accessRules = 4096
+    /// Ports of the services of one family, any port counting as one: each has an entry in the data
+    /// path, of which there are as many.
+    public static let ports = 1 << 16
+    /// Prefixes in all access lists; half of what the data path holds, so that a list can be
+    /// changed without a moment in which it lacks something.
+    public static let accessPrefixes = 1 << 15
     /// The data path keeps a record for each interface in one of 256 places; 0 is none.
     public static let interfaces = 255
     /// Bytes of an interface's name: `IFNAMSIZ` less the final zero.

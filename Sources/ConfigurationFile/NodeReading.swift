@@ -1,13 +1,16 @@
 import Balancing
+import Packets
 
 extension Reader {
     /// The whole document.
     mutating func desiredState(_ root: Value) -> DesiredState? {
-        let keys = ["interfaces", "attach-mode", "services"]
+        let keys = ["interfaces", "attach-mode", "tunnel-source", "vips", "services"]
         guard let fields = fields(of: root, at: .root, keys: keys) else { return nil }
         let interfaces = interfaces(fields)
         let mode = read("attach-mode", fields, as: .attachMode, default: .native)
-        let services = services(fields)
+        let sources = tunnelSources(fields) ?? []
+        let vips = vips(fields)
+        let services = services(fields, vips: vips, tunnelSources: sources)
         guard errors.isEmpty, let mode else { return nil }
         return DesiredState(interfaces: interfaces, attachMode: mode, services: services)
     }
@@ -39,7 +42,9 @@ extension Reader {
         }
     }
 
-    private mutating func services(_ fields: Fields) -> [Service] {
+    private mutating func services(
+        _ fields: Fields, vips: [VIPParts], tunnelSources: [IPPrefix]
+    ) -> [Service] {
         let (path, accepted) = (fields.path.key("services"), "a list of services; [] for none")
         guard let value = required("services", fields, accepted: accepted),
             let elements = elements(of: value, at: path, accepted: accepted)
@@ -51,46 +56,20 @@ extension Reader {
                 found: "the first of \(elements.count) services "
                     + "that is too many", accepted: "at most \(Limits.services) services")
         }
-        let parts = elements.map { serviceParts($0.value, at: $0.path) }
-        checkDistinct(parts)
-        checkTotal(parts)
+        var parts = elements.map {
+            serviceParts($0.value, at: $0.path, tunnelSources: tunnelSources)
+        }
+        check(parts)
+        let settings = settings(of: vips, for: parts)
+        for index in parts.indices {
+            guard let prefix = parts[index]?.vip?.prefix, let own = settings[prefix] else {
+                continue
+            }
+            parts[index]?.vip?.settings = own
+        }
         guard errors.isEmpty else { return [] }
         let services = parts.compactMap(\.?.service)
         precondition(services.count == elements.count, "a service was lost without an error")
         return services
-    }
-
-    /// Names, and what clients address, tell services apart.
-    private mutating func checkDistinct(_ parts: [ServiceParts?]) {
-        var names = Distinct<String>()
-        var keys = Distinct<ServiceKey>()
-        for service in parts.compactMap({ $0 }) {
-            if let name = service.name, let position = service.fields.values["name"]?.position,
-                let line = names.lineOfEarlier(name, position)
-            {
-                report(
-                    position, service.fields.path.key("name"),
-                    found: "\(shown(name)), which is in line \(line) already",
-                    accepted: "a name that no other service has")
-            }
-            if let key = service.key, let position = service.fields.values["vip"]?.position,
-                let line = keys.lineOfEarlier(key, position)
-            {
-                report(
-                    position, service.fields.path.key("vip"),
-                    found: "\(key), which the service in line \(line) has already",
-                    accepted: "a VIP, port and protocol that no other service has")
-            }
-        }
-    }
-
-    private mutating func checkTotal(_ parts: [ServiceParts?]) {
-        let total = parts.reduce(0) { $0 + ($1?.backendPlaces.count ?? 0) }
-        guard total > Limits.backends else { return }
-        let place = parts.lazy.compactMap { $0 }.flatMap(\.backendPlaces).dropFirst(Limits.backends)
-        guard let (position, path) = place.first else { return }
-        report(
-            position, path, found: "the first of \(total) backends in all that is too many",
-            accepted: "at most \(Limits.backends) backends")
     }
 }

@@ -5,69 +5,66 @@ import Packets
 struct ServiceParts {
     let fields: Fields
     var name: String?
-    var vip: IPAddress?
-    var port: ServicePort?
+    var vip: VIP?
+    var ports: Ports?
     var transport: Transport?
     var scheduler: Scheduler?
     var forwarding: Forwarding?
-    var tunnelPort: UInt16?
-    var access: AccessList?
+    var tunnel: Tunnel?
+    var access = AccessParts()
     var healthCheck: HealthCheck?
     var backends: [Backend] = []
     /// Where the backends are, read or not.
     var backendPlaces: [(position: Position, path: Path)] = []
 
+    /// Where the prefixes of the access list are, read or not.
+    var accessPlaces: [(position: Position, path: Path)] { access.places }
+
     /// What clients address, if all of it is known.
-    var key: ServiceKey? {
-        guard let vip, let port, let transport else { return nil }
-        return ServiceKey(vip: vip, port: port.number, transport: transport)
+    var frontend: Frontend? {
+        guard let vip, let ports, let transport else { return nil }
+        return Frontend(vip: vip.prefix, ports: ports, transport: transport)
     }
 
     /// The whole of it; nil only if an error was reported.
     var service: Service? {
-        guard let name, let key, let scheduler, let forwarding, let tunnelPort, let access
+        guard let name, let vip, let ports, let transport, let scheduler, let forwarding,
+            let tunnel
         else { return nil }
         return Service(
-            name: name, key: key, scheduler: scheduler, forwarding: forwarding,
-            tunnelPort: tunnelPort, access: access, healthCheck: healthCheck, backends: backends)
+            name: name, vip: vip, ports: ports, transport: transport, scheduler: scheduler,
+            forwarding: forwarding, tunnel: tunnel, access: access.list, healthCheck: healthCheck,
+            backends: backends)
     }
 }
 
 extension Reader {
-    mutating func serviceParts(_ value: Value, at path: Path) -> ServiceParts? {
+    /// - Parameter tunnelSources: Those of services that name none.
+    mutating func serviceParts(
+        _ value: Value, at path: Path, tunnelSources: [IPPrefix]
+    ) -> ServiceParts? {
         let keys = [
-            "name", "vip", "port", "protocol", "scheduler", "forwarding", "tunnel-port", "access",
-            "health-check", "backends",
+            "name", "vip", "port", "ports", "protocol", "scheduler", "forwarding", "tunnel-port",
+            "tunnel-source", "access", "health-check", "backends",
         ]
         guard let fields = fields(of: value, at: path, keys: keys) else { return nil }
         var parts = ServiceParts(fields: fields)
         parts.name = read("name", fields, as: .name)
-        parts.vip = read("vip", fields, as: .address)
-        parts.port = read("port", fields, as: .servicePort)
+        parts.vip = read("vip", fields, as: .reachablePrefix).map { VIP($0) }
+        parts.ports = ports(fields)
         parts.transport = read("protocol", fields, as: .transport, default: .tcp)
         parts.scheduler = read("scheduler", fields, as: .scheduler, default: .maglev)
         parts.forwarding = read("forwarding", fields, as: .forwarding)
-        parts.tunnelPort = tunnelPort(fields, parts.forwarding)
-        parts.access = accessList(fields, vip: parts.vip)
+        parts.tunnel = tunnel(fields, parts.forwarding, sources: tunnelSources)
+        if let list = fields.values["access"] {
+            parts.access = access(list, at: path.key("access"), vip: parts.vip?.prefix)
+        }
         if let check = fields.values["health-check"] {
             parts.healthCheck = healthCheck(
-                check, at: path.key("health-check"), servicePort: parts.port)
+                check, at: path.key("health-check"), ports: parts.ports)
         }
         readBackends(into: &parts)
         return parts
-    }
-
-    /// Only GUE has a port; in another mode somebody meant something else.
-    private mutating func tunnelPort(_ fields: Fields, _ forwarding: Forwarding?) -> UInt16? {
-        if let forwarding, forwarding != .gue, let position = fields.keyPositions["tunnel-port"] {
-            report(
-                position, fields.path.key("tunnel-port"),
-                found: "the key with forwarding: \(forwarding.rawValue)",
-                accepted: "it with forwarding: gue only")
-        }
-        return read(
-            "tunnel-port", fields, as: .number(1...UInt16.max),
-            default: Service.standardTunnelPort)
     }
 
     private mutating func readBackends(into parts: inout ServiceParts) {

@@ -139,9 +139,7 @@ public actor Controller<Plane: DataPlane> {
             hop != nil && health[BackendReference(service.name, backend.name)]?.state == .up
         }
         return Target(
-            key: service.key, forwarding: service.forwarding,
-            tunnelPort: service.forwarding == .gue ? service.tunnelPort : nil,
-            access: service.access,
+            for: service, keys: watched.keys,
             backends: zip(service.backends, hops).map {
                 Target.Backend(address: $0.address, nextHop: $1)
             },
@@ -174,25 +172,27 @@ extension Controller {
     /// What was counted until now.
     public func counters() throws -> CountersReport {
         let reading = try Reading(taken: now(), counters: plane.counters())
-        let names = Dictionary(
-            uniqueKeysWithValues: services.map { ($0.service.key, Names($0.service)) })
+        let named = services.compactMap { watched in
+            contents.service(behind: watched.service.frontend).map { ($0, Names(watched.service)) }
+        }
+        let names = Dictionary(named, uniquingKeysWith: { first, _ in first })
         return CountersReport(Meter(reading, since: baseline), of: contents, names: names)
     }
 
     private func status(of watched: WatchedService, _ meter: Meter) -> Status.Service {
         let service = watched.service
-        let installed = contents.services[service.key]
-        let slots = installed?.slots ?? []
+        let installed = contents.service(behind: service.frontend)
+        let slots = installed.flatMap { contents.services[$0]?.slots } ?? []
         let owned = slots.reduce(into: [BackendID: Int]()) { owned, owner in
             if let owner { owned[owner, default: 0] += 1 }
         }
         let numbers = Dictionary(
-            contents.backends.filter { $0.value.service == installed?.id }
+            contents.backends.filter { $0.value.service == installed }
                 .map { ($0.value.address, $0.key) }, uniquingKeysWith: { first, _ in first })
         return Status.Service(
             service, slots: slots.count,
             slotsWithoutOwner: slots.count - owned.values.reduce(0, +),
-            traffic: installed.map { meter.traffic(of: $0.id) } ?? Traffic(Count()),
+            traffic: installed.map { meter.traffic(of: $0) } ?? Traffic(Count()),
             backends: service.backends.map { backend in
                 let number = numbers[backend.address]
                 return Status.Backend(
@@ -222,6 +222,8 @@ private struct WatchedService: Sendable {
     let service: Service
     let members: [SlotTable.Member]
     let base: SlotTable
+    /// What clients address; worked out once, for a range has thousands.
+    let keys: [ServiceKey]
 
     init(_ service: Service) {
         self.service = service
@@ -229,6 +231,7 @@ private struct WatchedService: Sendable {
             SlotTable.Member(address: $0.address, weight: $0.weight)
         }
         base = SlotTable(members: members, count: 1 << 16)
+        keys = service.frontend.keys
     }
 
     var probeTargets: [ProbeTarget] {
@@ -243,12 +246,13 @@ private func initialHealth(
     guard service.healthCheck != nil else {
         return Health(state: .up, because: "not checked", since: moment)
     }
-    guard let installed = contents.services[service.key] else {
+    guard let installed = contents.service(behind: service.frontend) else {
         return Health(state: .unknown, because: "not probed yet", since: moment)
     }
     let numbers = contents.backends
-        .filter { $0.value.service == installed.id && $0.value.address == backend.address }.keys
-    let hasSlots = installed.slots.contains { owner in owner.map(numbers.contains) ?? false }
+        .filter { $0.value.service == installed && $0.value.address == backend.address }.keys
+    let slots = contents.services[installed]?.slots ?? []
+    let hasSlots = slots.contains { owner in owner.map(numbers.contains) ?? false }
     return hasSlots
         ? Health(state: .up, because: "served before this controller started", since: moment)
         : Health(state: .unknown, because: "not probed yet", since: moment)

@@ -101,7 +101,7 @@ extension CountersReport {
     /// What was read of a plane that holds `contents`.
     ///
     /// - Parameter names: How people call services and backends, where that is known.
-    public init(_ meter: Meter, of contents: PlaneContents, names: [ServiceKey: Names] = [:]) {
+    public init(_ meter: Meter, of contents: PlaneContents, names: [ServiceID: Names] = [:]) {
         taken = meter.reading.taken
         interval = meter.interval
         received = meter.traffic { $0.received }
@@ -110,16 +110,16 @@ extension CountersReport {
                 name: verdict.name, text: verdict.text,
                 traffic: meter.traffic { $0.verdicts[index].count })
         }
-        services = contents.services.sorted { $0.key < $1.key }.map { key, service in
-            let backends = contents.backends.filter { $0.value.service == service.id }
+        services = contents.frontends.sorted { $0.value < $1.value }.map { id, frontend in
+            let backends = contents.backends.filter { $0.value.service == id }
                 .sorted { $0.value.address < $1.value.address }
             return Service(
-                key: "\(key)", name: names[key]?.service, traffic: meter.traffic(of: service.id),
-                backends: backends.map { id, backend in
+                key: "\(frontend)", name: names[id]?.service, traffic: meter.traffic(of: id),
+                backends: backends.map { number, backend in
                     Backend(
                         address: "\(backend.address)",
-                        name: names[key]?.backends[backend.address],
-                        traffic: meter.traffic(of: id))
+                        name: names[id]?.backends[backend.address],
+                        traffic: meter.traffic(of: number))
                 })
         }
     }

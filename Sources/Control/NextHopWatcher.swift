@@ -40,9 +40,10 @@ public struct NextHopWatcher: Sendable {
             switch way {
             case .open(let hop):
                 let egress = Egress(
-                    index: hop.link.index, name: hop.link.name, address: hop.linkAddress,
+                    index: hop.card.index, name: hop.link.name, address: hop.linkAddress,
                     mtu: hop.link.mtu,
-                    turnaround: hop.link.kind == "veth" ? .redirect : .transmit)
+                    turnaround: hop.card.kind == "veth" ? .redirect : .transmit,
+                    tags: hop.tags.map { VLANTag(type: $0.type, number: $0.number) })
                 found[address] = .reachable(
                     NextHop(egress: egress, neighbour: hop.neighbour, source: hop.source))
             case .waiting(let neighbour, let link):

@@ -39,10 +39,10 @@ public struct Status: Hashable, Sendable, Codable {
     /// A service with its backends.
     public struct Service: Hashable, Sendable, Codable {
         public var name: String
-        /// `192.168.1.100`
+        /// `192.168.1.100`, `203.0.113.0/28`
         public var vip: String
-        /// Nil: any.
-        public var port: UInt16?
+        /// `80`, `80,443,8000-8100`, `any`
+        public var ports: String
         public var transport: String
         public var scheduler: Scheduler
         public var forwarding: Forwarding
@@ -58,7 +58,7 @@ public struct Status: Hashable, Sendable, Codable {
         /// Why the data plane is not up to date with what is told here; nil: it is.
         public var refusal: String?
 
-        /// `192.168.1.100:80/tcp`, `[2001:db8::1]:any/udp`: as ``ServiceKey`` is written.
+        /// `192.168.1.100:80/tcp`, `[2001:db8::1]:any/udp`: as ``Frontend`` is written.
         public var key: String
     }
 
@@ -102,10 +102,10 @@ extension Status.Service {
         backends: [Status.Backend]
     ) {
         self.init(
-            name: service.name, vip: "\(service.key.vip)", port: service.key.port,
-            transport: service.key.transport.name, scheduler: service.scheduler,
+            name: service.name, vip: "\(service.vip.prefix)", ports: "\(service.ports)",
+            transport: service.transport.name, scheduler: service.scheduler,
             forwarding: service.forwarding, slots: slots, slotsWithoutOwner: slotsWithoutOwner,
-            traffic: traffic, backends: backends, key: "\(service.key)")
+            traffic: traffic, backends: backends, key: "\(service.frontend)")
     }
 }
 

@@ -61,6 +61,9 @@ public struct Attachments: Sendable {
                 cure: "start `martlet run` once: it loads the program and pins it there")
         }
         if try isOurs(hook, mode) { return }
+        if Tables.arePinned(in: pins), try includeVeth([hook]) {
+            try redirectReplies(true, by: Tables.settings(pinnedIn: pins))
+        }
         let program = try Program(pinnedAt: pins.path(of: programPin), name: "martlet")
         try attach(program, to: [hook], mode: mode)
     }

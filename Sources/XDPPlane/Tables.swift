@@ -64,7 +64,7 @@ package struct Tables: ~Copyable, Sendable {
 
     /// The maps that another process pinned.
     init(pinnedIn pins: PinDirectory) throws(Failure) {
-        let settings: Map<UInt32, martlet_settings> = try pinned("settings", pins)
+        let settings = try Self.settings(pinnedIn: pins)
         let abi = try settings.value(for: 0)?.abi ?? 0
         guard abi == MARTLET_ABI else {
             throw Failure(
@@ -139,6 +139,10 @@ package struct Tables: ~Copyable, Sendable {
         try backendCounters.pin(at: pins.path(of: backendCounters.name))
         try settings.pin(at: pins.path(of: settings.name))
     }
+
+    static func settings(
+        pinnedIn pins: PinDirectory
+    ) throws(Failure) -> Map<UInt32, martlet_settings> { try pinned("settings", pins) }
 
     /// Whether someone pinned a whole set of maps.
     static func arePinned(in pins: PinDirectory) -> Bool { pins.contains("settings") }

@@ -80,6 +80,28 @@ extension Forwarding {
     }
 }
 
+extension martlet_service {
+    init(_ entry: PlaneContents.Entry, slotMask: UInt32) {
+        let flags: martlet_service_flag.RawValue =
+            switch entry.others {
+            case .unlisted: 0
+            case .allowed: MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue
+            case .denied:
+                MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue | MARTLET_SERVICE_DENIES_OTHERS.rawValue
+            }
+        self.init(
+            id: UInt16(entry.service.number), flags: UInt16(flags), slot_mask: slotMask)
+    }
+
+    var entry: PlaneContents.Entry {
+        let has = { (flag: martlet_service_flag) in UInt32(flags) & flag.rawValue != 0 }
+        return PlaneContents.Entry(
+            service: ServiceID(UInt32(id)),
+            others: !has(MARTLET_SERVICE_HAS_ACCESS_LIST)
+                ? .unlisted : has(MARTLET_SERVICE_DENIES_OTHERS) ? .denied : .allowed)
+    }
+}
+
 extension martlet_next_hop {
     init(_ neighbour: MACAddress, egress: UInt16) {
         self.init(mac: tuple(neighbour), egress: egress)
@@ -96,13 +118,30 @@ extension martlet_egress {
         self.init(
             interface: egress.index, mtu: UInt16(clamping: egress.mtu), mac: tuple(egress.address),
             flags: egress.turnaround == .redirect ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0,
-            vlan: (martlet_vlan(), martlet_vlan()))
+            vlan: (martlet_vlan(egress.tags.first), martlet_vlan(egress.tags.dropFirst().first)))
     }
+
+    /// From the outside in.
+    var tags: [VLANTag] { [vlan.0, vlan.1].compactMap(\.tag) }
 
     var source: MACAddress { macAddress(mac) }
 
     var turnaround: Egress.Turnaround {
         flags & MARTLET_EGRESS_REDIRECT_BACK.rawValue != 0 ? .redirect : .transmit
+    }
+}
+
+extension martlet_vlan {
+    /// With priority 0.
+    init(_ tag: VLANTag?) {
+        self.init(
+            protocol: (tag?.type ?? 0).bigEndian, control: (tag?.number ?? 0).bigEndian)
+    }
+
+    var tag: VLANTag? {
+        guard self.protocol != 0 else { return nil }
+        return VLANTag(
+            type: UInt16(bigEndian: self.protocol), number: UInt16(bigEndian: control) & 0xFFF)
     }
 }
 
@@ -131,41 +170,75 @@ extension Count {
 }
 
 extension martlet_vip_key {
-    /// The key of a single address.
-    init(_ vip: IPAddress) { self.init(prefix_bits: 128, address: mapped(vip)) }
+    init(_ prefix: IPPrefix) {
+        self.init(prefix_bits: mappedLength(prefix), address: mapped(prefix.base))
+    }
+
+    var prefix: IPPrefix? { unmapped(address, prefix_bits) }
 }
 
-/// The address as the tries have it: IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
-func mapped(_ address: IPAddress) -> martlet_address {
-    guard case .v4(let address) = address else { return martlet_address(address) }
-    return martlet_address(.v6(IPv6Address(0xffff << 32 | UInt128(address.number))))
-}
+extension martlet_vip {
+    init(_ vip: VIP) {
+        var flags: UInt32 = 0
+        if vip.settings.ping == .answer { flags |= MARTLET_VIP_ANSWERS_ECHO.rawValue }
+        if vip.settings.otherPorts == .drop { flags |= MARTLET_VIP_DROPS_OTHERS.rawValue }
+        self.init(base: martlet_address(vip.prefix.base), flags: flags)
+    }
 
-/// Which bit of `vip_filter` stands for the address; service.h has the same.
-func filterBit(of address: IPAddress) -> Int {
-    let words = martlet_address(address).word
-    let fold = words.0 ^ words.1 ^ words.2 ^ words.3
-    return Int((fold &* 0x9e37_79b1) >> 16)
+    var settings: VIP.Settings {
+        VIP.Settings(
+            ping: flags & MARTLET_VIP_ANSWERS_ECHO.rawValue != 0 ? .answer : .kernel,
+            otherPorts: flags & MARTLET_VIP_DROPS_OTHERS.rawValue != 0 ? .drop : .pass)
+    }
 }
 
 extension martlet_access_key {
-    init(_ prefix: IPPrefix, _ service: ServiceID) {
-        let length = prefix.family == .v4 ? 96 + prefix.length : prefix.length
+    init(_ prefix: IPPrefix, of service: ServiceID) {
         self.init(
-            prefix_bits: UInt32(32 + length), service: service.number,
+            prefix_bits: 32 + mappedLength(prefix), service: service.number,
             source: mapped(prefix.base))
+    }
+
+    var prefix: IPPrefix? { prefix_bits < 32 ? nil : unmapped(source, prefix_bits - 32) }
+}
+
+extension AccessList.Rule {
+    var number: UInt32 {
+        switch self {
+        case .allow: MARTLET_ACCESS_ALLOW.rawValue
+        case .deny: MARTLET_ACCESS_DENY.rawValue
+        }
+    }
+
+    init?(number: UInt32) {
+        switch number {
+        case MARTLET_ACCESS_ALLOW.rawValue: self = .allow
+        case MARTLET_ACCESS_DENY.rawValue: self = .deny
+        default: return nil
+        }
     }
 }
 
-extension IPPrefix {
-    init?(_ key: martlet_access_key) {
-        let length = Int(key.prefix_bits) - 32
-        guard case .v6(let address) = key.source.address(family: 6) else { return nil }
-        if length >= 96, address.number >> 32 == 0xffff {
-            let v4 = IPv4Address(UInt32(truncatingIfNeeded: address.number))
-            self.init(.v4(v4), length: length - 96)
-        } else {
-            self.init(.v6(address), length: length)
-        }
+/// How many bits come before those of an IPv4 address in the tries.
+private let mappingBits = 96
+private let mapping: UInt128 = 0xFFFF << 32
+
+/// The address as the tries have it: IPv4 as ::ffff:a.b.c.d (RFC 4291 §2.5.5.2).
+private func mapped(_ address: IPAddress) -> martlet_address {
+    guard case .v4(let address) = address else { return martlet_address(address) }
+    return martlet_address(.v6(IPv6Address(mapping | UInt128(address.number))))
+}
+
+private func mappedLength(_ prefix: IPPrefix) -> UInt32 {
+    UInt32(prefix.family == .v4 ? mappingBits + prefix.length : prefix.length)
+}
+
+private func unmapped(_ address: martlet_address, _ length: UInt32) -> IPPrefix? {
+    guard case .v6(let whole)? = address.address(family: 6) else { return nil }
+    guard whole.number >> 32 == mapping >> 32, length >= mappingBits else {
+        return IPPrefix(.v6(whole), length: Int(length))
     }
+    return IPPrefix(
+        .v4(IPv4Address(UInt32(truncatingIfNeeded: whole.number))),
+        length: Int(length) - mappingBits)
 }

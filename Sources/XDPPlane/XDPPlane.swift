@@ -56,13 +56,10 @@ public final class XDPPlane: DataPlane {
 
     /// Has the program on these interfaces and on no other, and lets all of it outlive us.
     ///
-    /// - Parameter turnaround: How the program's own answers leave by the interface that the
-    ///   question came in by.
     /// - Throws: If anything is refused. What was made by then is taken back; what ran before
     ///   goes on.
     public func attach(
-        to interfaces: [String], mode: AttachMode, turnaround: Egress.Turnaround,
-        pins: PinDirectory
+        to interfaces: [String], mode: AttachMode, pins: PinDirectory
     ) throws(Failure) {
         var hooks: [XDPHook] = []
         for interface in interfaces { hooks.append(try XDPHook(on: interface)) }
@@ -74,40 +71,32 @@ public final class XDPPlane: DataPlane {
             try pins.create()
         }
         do {
-            try setReplies(turnaround)
+            let isRedirected = try includeVeth(hooks)
+            if isRedirected { try redirectReplies(true, by: tables.settings) }
             if areNew { try tables.pin(in: pins) }
             try attachments.set(program, on: hooks, mode: mode)
+            if !isRedirected { try redirectReplies(false, by: tables.settings) }
         } catch {
             if areNew { _ = try attachments.removeEntries() }
             throw error
         }
     }
 
-    private func setReplies(_ turnaround: Egress.Turnaround) throws(Failure) {
-        guard var settings = try tables.settings.value(for: 0) else { return }
-        settings.flags =
-            turnaround == .redirect ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0
-        try tables.settings.set(settings, for: 0)
-    }
-
     public func contents() throws -> PlaneContents {
-        var contents = PlaneContents()
-        let lists = try accessLists()
-        for (key, service) in try installedServices() {
-            contents.services[key] = PlaneContents.Service(
-                id: ServiceID(UInt32(service.id)), slots: try owners(of: UInt32(service.id)),
-                access: lists[UInt32(service.id)] ?? AccessList())
+        var contents = PlaneContents(
+            keys: Dictionary(uniqueKeysWithValues: try entries()), vips: try vips())
+        for id in try services() {
+            contents.services[id] = PlaneContents.Service(slots: try owners(of: id))
+        }
+        for (key, rule) in try rules() {
+            guard let prefix = key.prefix else { continue }
+            contents.services[ServiceID(key.service)]?.rules[prefix] = rule
         }
         let egresses = try egresses()
         for index in 1..<tables.backends.capacity {
             let record = records.value(at: index, as: martlet_backend.self)
-            guard record.service != 0, let forwarding = Forwarding(number: record.forwarding),
-                let address = record.address.address(family: record.family)
-            else { continue }
-            contents.backends[BackendID(UInt16(index))] = PlaneContents.Backend(
-                service: ServiceID(record.service), address: address, forwarding: forwarding,
-                tunnelPort: forwarding == .gue ? UInt16(bigEndian: record.tunnel_port) : nil,
-                nextHop: nextHop(of: record, egresses))
+            guard let backend = backend(of: record, egresses) else { continue }
+            contents.backends[BackendID(UInt16(index))] = backend
         }
         return contents
     }
@@ -126,16 +115,13 @@ public final class XDPPlane: DataPlane {
                 flags: [.mappable, .innerOfAnySize])
             try tables.serviceCounters.setPerCPU(martlet_traffic(), for: service.number)
             try tables.slotTables.set(inner: slots, for: service.number)
-        case .writeSlots(let service, let changes):
-            try write(changes, of: service)
-        case .addService(let key, let service):
-            try add(key, record(of: service, access: try access(of: service.number)))
-        case .setAccess(let service, let access):
-            try set(access, of: service)
-        case .removeService(let key, _):
-            try remove(key)
-        case .removeSlots(let service):
-            try tables.slotTables.remove(service.number)
+        case .writeSlots(let service, let changes): try write(changes, of: service)
+        case .writeAccess(let service, let changes): try write(changes, of: service)
+        case .setKeys(let keys, let entry): try set(keys, entry)
+        case .setVIPs(let vips): try set(vips)
+        case .removeVIPs(let prefixes): try remove(prefixes)
+        case .removeKeys(let keys): try remove(keys)
+        case .removeSlots(let service): try tables.slotTables.remove(service.number)
         case .removeBackend(let id):
             try tables.backends.set(martlet_backend(), for: UInt32(id.number))
         }
@@ -151,9 +137,8 @@ public final class XDPPlane: DataPlane {
                     count: Count(try tables.verdictCounters.perCPU(number))))
         }
         var services: [ServiceID: Count] = [:]
-        for (_, service) in try installedServices() {
-            let id = UInt32(service.id)
-            services[ServiceID(id)] = Count(try tables.serviceCounters.perCPU(id))
+        for id in try self.services() {
+            services[id] = Count(try tables.serviceCounters.perCPU(id.number))
         }
         var backends: [BackendID: Count] = [:]
         for index in 1..<tables.backends.capacity where isTaken(index) {
@@ -167,81 +152,71 @@ public final class XDPPlane: DataPlane {
 // MARK: - Services and slots
 
 extension XDPPlane {
-    private func installedServices() throws(Failure) -> [(ServiceKey, martlet_service)] {
-        var found: [(ServiceKey, martlet_service)] = []
-        for key in try tables.servicesV4.keys() {
-            guard let service = try tables.servicesV4.value(for: key), let key = key.key
-            else { continue }
-            found.append((key, service))
-        }
-        for key in try tables.servicesV6.keys() {
-            guard let service = try tables.servicesV6.value(for: key), let key = key.key
-            else { continue }
-            found.append((key, service))
+    /// Those that have a slot table.
+    private func services() throws(Failure) -> [ServiceID] {
+        var found: [ServiceID] = []
+        for number in 1..<UInt32(tables.slotTables.capacity)
+        where try tables.slotTables.value(for: number) != nil {
+            found.append(ServiceID(number))
         }
         return found
     }
 
-    /// The VIP first: a packet that meets the service's table finds all of it.
-    private func add(_ key: ServiceKey, _ service: martlet_service) throws(Failure) {
-        try addVIP(key.vip)
-        try put(key, service)
+    private func entries() throws(Failure) -> [(ServiceKey, PlaneContents.Entry)] {
+        var found: [(ServiceKey, PlaneContents.Entry)] = []
+        for key in try tables.servicesV4.keys() {
+            guard let service = try tables.servicesV4.value(for: key), let key = key.key
+            else { continue }
+            found.append((key, service.entry))
+        }
+        for key in try tables.servicesV6.keys() {
+            guard let service = try tables.servicesV6.value(for: key), let key = key.key
+            else { continue }
+            found.append((key, service.entry))
+        }
+        return found
     }
 
-    private func put(_ key: ServiceKey, _ service: martlet_service) throws(Failure) {
-        switch key.vip {
-        case .v4(let vip): try tables.servicesV4.set(service, for: martlet_service_v4(vip, key))
-        case .v6(let vip): try tables.servicesV6.set(service, for: martlet_service_v6(vip, key))
+    private func set(_ keys: [ServiceKey], _ entry: PlaneContents.Entry) throws(Failure) {
+        let service = martlet_service(entry, slotMask: try slotMask(of: entry.service))
+        var v4: [(key: martlet_service_v4, value: martlet_service)] = []
+        var v6: [(key: martlet_service_v6, value: martlet_service)] = []
+        for key in keys {
+            switch key.vip {
+            case .v4(let vip): v4.append((martlet_service_v4(vip, key), service))
+            case .v6(let vip): v6.append((martlet_service_v6(vip, key), service))
+            }
+        }
+        try tables.servicesV4.set(v4)
+        try tables.servicesV6.set(v6)
+    }
+
+    private func remove(_ keys: [ServiceKey]) throws(Failure) {
+        for key in keys {
+            switch key.vip {
+            case .v4(let vip): try tables.servicesV4.remove(martlet_service_v4(vip, key))
+            case .v6(let vip): try tables.servicesV6.remove(martlet_service_v6(vip, key))
+            }
         }
     }
 
-    private func remove(_ key: ServiceKey) throws(Failure) {
-        switch key.vip {
-        case .v4(let vip): try tables.servicesV4.remove(martlet_service_v4(vip, key))
-        case .v6(let vip): try tables.servicesV6.remove(martlet_service_v6(vip, key))
-        }
-        let others = Set(try installedServices().map(\.0.vip))
-        guard !others.contains(key.vip) else { return }
-        try tables.vips.remove(martlet_vip_key(key.vip))
-        try setFilter(for: others)
-    }
-
-    private func addVIP(_ vip: IPAddress) throws(Failure) {
-        let filter = try MappedArray<UInt64>(tables.vipFilter)
-        let bit = filterBit(of: vip)
-        filter[bit / 64] |= 1 << UInt64(bit % 64)
-        try tables.vips.set(
-            martlet_vip(
-                base: martlet_address(vip), flags: MARTLET_VIP_ANSWERS_ECHO.rawValue),
-            for: martlet_vip_key(vip))
-    }
-
-    /// Clears the bits that none of `vips` needs; at no moment is one missing.
-    private func setFilter(for vips: Set<IPAddress>) throws(Failure) {
-        var words = [UInt64](repeating: 0, count: Int(MARTLET_VIP_FILTER_BITS.rawValue) / 64)
-        for bit in vips.map(filterBit) { words[bit / 64] |= 1 << UInt64(bit % 64) }
-        let filter = try MappedArray<UInt64>(tables.vipFilter)
-        for (index, word) in words.enumerated() where filter[index] != word {
-            filter[index] = word
-        }
-    }
-
-    private func slots(of service: UInt32) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
+    private func slots(of service: ServiceID) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
         guard
             let slots = try tables.slotTables.inner(
-                for: service, key: UInt32.self, value: martlet_slot_pair.self)
+                for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
         else {
             throw Failure(
-                "find slot table of", "service \(service)", because: "there is none", cure: nil)
+                "find slot table of", "service \(service.number)", because: "there is none",
+                cure: nil)
         }
         return slots
     }
 
     private func slotMask(of service: ServiceID) throws(Failure) -> UInt32 {
-        UInt32(try slots(of: service.number).capacity * 2 - 1)
+        UInt32(try slots(of: service).capacity * 2 - 1)
     }
 
-    private func owners(of service: UInt32) throws(Failure) -> [BackendID?] {
+    private func owners(of service: ServiceID) throws(Failure) -> [BackendID?] {
         let words = try MappedArray<UInt32>(slots(of: service))
         return (0..<words.count).map {
             let owner = UInt16(words[$0] & UInt32(MARTLET_SLOT_OWNER.rawValue))
@@ -250,75 +225,72 @@ extension XDPPlane {
     }
 
     private func write(_ changes: [SlotChange], of service: ServiceID) throws(Failure) {
-        let words = try MappedArray<UInt32>(slots(of: service.number))
+        let words = try MappedArray<UInt32>(slots(of: service))
         for change in changes { words[change.slot] = UInt32(change.owner?.number ?? 0) }
     }
 
-    /// Tables and records to which no service leads: a controller was killed between two steps.
+    /// What no packet can find: a controller was killed between two steps.
     private func removeLeftovers() throws(Failure) {
-        let services = Set(try installedServices().map { UInt32($0.1.id) })
-        for id in try tables.slotTables.keys() where !services.contains(id) {
-            try tables.slotTables.remove(id)
+        let found = Set(try entries().map(\.1.service))
+        for id in try services() where !found.contains(id) {
+            try tables.slotTables.remove(id.number)
         }
-        for key in try tables.access.keys() where !services.contains(key.service) {
+        for (key, _) in try rules() where !found.contains(ServiceID(key.service)) {
             try tables.access.remove(key)
         }
         for index in 1..<tables.backends.capacity where isTaken(index) {
             let record = records.value(at: index, as: martlet_backend.self)
-            if !services.contains(record.service) {
+            if !found.contains(ServiceID(record.service)) {
                 try tables.backends.set(martlet_backend(), for: UInt32(index))
             }
         }
     }
 }
 
-// MARK: - Access lists
+// MARK: - VIPs and access lists
 
 extension XDPPlane {
-    /// All lists, by the number of their service.
-    private func accessLists() throws(Failure) -> [UInt32: AccessList] {
-        var lists: [UInt32: AccessList] = [:]
-        for key in try tables.access.keys() {
-            guard let word = try tables.access.value(for: key), let prefix = IPPrefix(key)
+    private func vips() throws(Failure) -> [IPPrefix: VIP.Settings] {
+        var found: [IPPrefix: VIP.Settings] = [:]
+        for key in try tables.vips.keys() {
+            guard let vip = try tables.vips.value(for: key), let prefix = key.prefix
             else { continue }
-            let answer: AccessList.Answer =
-                word == MARTLET_ACCESS_ALLOW.rawValue ? .allow : .deny
-            lists[key.service, default: AccessList()].rules[prefix] = answer
+            found[prefix] = vip.settings
         }
-        return lists
+        return found
     }
 
-    private func access(of service: UInt32) throws(Failure) -> AccessList {
-        try accessLists()[service] ?? AccessList()
+    /// The filter first: a packet that it lets through is looked for in the trie.
+    private func set(_ vips: [VIP]) throws(Failure) {
+        try VIPFilter(in: tables).add(vips.map(\.prefix))
+        for vip in vips { try tables.vips.set(martlet_vip(vip), for: martlet_vip_key(vip.prefix)) }
     }
 
-    /// First what is new, then what others are told, then what is old goes: whoever may use the
-    /// service before and after is never turned away.
-    private func set(_ access: AccessList, of service: ServiceID) throws(Failure) {
-        let present = try self.access(of: service.number)
-        for (prefix, answer) in access.rules where present.rules[prefix] != answer {
-            let word = answer == .allow ? MARTLET_ACCESS_ALLOW : MARTLET_ACCESS_DENY
-            try tables.access.set(word.rawValue, for: martlet_access_key(prefix, service))
-        }
-        let record = try self.record(of: service, access: access)
-        for (key, installed) in try installedServices() where UInt32(installed.id) == service.number
-        {
-            try put(key, record)
-        }
-        for prefix in present.rules.keys where access.rules[prefix] == nil {
-            try tables.access.remove(martlet_access_key(prefix, service))
-        }
+    private func remove(_ prefixes: [IPPrefix]) throws(Failure) {
+        for prefix in prefixes { try tables.vips.remove(martlet_vip_key(prefix)) }
+        try VIPFilter(in: tables).keep(only: vips().keys)
     }
 
-    /// What a service's keys lead to.
-    private func record(
-        of service: ServiceID, access: AccessList
-    ) throws(Failure) -> martlet_service {
-        var flags: UInt32 = 0
-        if !access.rules.isEmpty { flags |= MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue }
-        if access.answerToOthers == .deny { flags |= MARTLET_SERVICE_DENIES_OTHERS.rawValue }
-        return martlet_service(
-            id: UInt16(service.number), flags: UInt16(flags), slot_mask: try slotMask(of: service))
+    private func rules() throws(Failure) -> [(martlet_access_key, AccessList.Rule)] {
+        var found: [(martlet_access_key, AccessList.Rule)] = []
+        for key in try tables.access.keys() {
+            guard let number = try tables.access.value(for: key),
+                let rule = AccessList.Rule(number: number)
+            else { continue }
+            found.append((key, rule))
+        }
+        return found
+    }
+
+    private func write(_ changes: [AccessChange], of service: ServiceID) throws(Failure) {
+        for change in changes {
+            let key = martlet_access_key(change.prefix, of: service)
+            if let rule = change.rule {
+                try tables.access.set(rule.number, for: key)
+            } else {
+                try tables.access.remove(key)
+            }
+        }
     }
 }
 
@@ -336,14 +308,30 @@ extension XDPPlane {
         record.service = backend.service.number
         record.forwarding = backend.forwarding.number
         record.family = backend.address.family.rawValue
-        record.address = martlet_address(backend.address)
         record.tunnel_port = (backend.tunnelPort ?? 0).bigEndian
+        record.address = martlet_address(backend.address)
+        record.source_entropy = backend.sourceEntropy.bigEndian
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
             record.next_hop = martlet_next_hop(
                 nextHop.neighbour, egress: try number(of: nextHop.egress))
         }
         return record
+    }
+
+    /// What a record says; nil: it is free.
+    private func backend(
+        of record: martlet_backend, _ egresses: [UInt16: Egress]
+    ) -> PlaneContents.Backend? {
+        guard record.service != 0, let forwarding = Forwarding(number: record.forwarding),
+            let address = record.address.address(family: record.family)
+        else { return nil }
+        let port = UInt16(bigEndian: record.tunnel_port)
+        return PlaneContents.Backend(
+            service: ServiceID(record.service), address: address, forwarding: forwarding,
+            tunnelPort: port == 0 ? nil : port,
+            sourceEntropy: UInt32(bigEndian: record.source_entropy),
+            nextHop: nextHop(of: record, egresses))
     }
 
     /// The source first: a packet that meets the new next hop has the new source too.
@@ -373,10 +361,11 @@ extension XDPPlane {
         for index in 1..<UInt32(tables.egresses.capacity) {
             guard let egress = try tables.egresses.value(for: index), egress.interface != 0
             else { continue }
+            let name = [interfaceName(egress.interface) ?? ""] + egress.tags.map { "\($0.number)" }
             found[UInt16(index)] = Egress(
-                index: egress.interface, name: interfaceName(egress.interface) ?? "",
+                index: egress.interface, name: name.joined(separator: "."),
                 address: egress.source, mtu: UInt32(egress.mtu),
-                turnaround: egress.turnaround)
+                turnaround: egress.turnaround, tags: egress.tags)
         }
         return found
     }
@@ -385,7 +374,11 @@ extension XDPPlane {
     private func number(of egress: Egress) throws(Failure) -> UInt16 {
         let known = try egresses()
         let number: UInt16
-        if let present = known.first(where: { $0.value.index == egress.index }) {
+        // A VLAN is an interface of its own.
+        let same = known.first {
+            $0.value.index == egress.index && $0.value.tags == egress.tags
+        }
+        if let present = same {
             var renamed = present.value
             renamed.name = egress.name
             if renamed == egress { return present.key }
@@ -413,6 +406,9 @@ extension XDPPlane {
         return free
     }
 }
+
+/// The UDP port of GUE that IANA has for it.
+let standardGUEPort: UInt16 = 6080
 
 /// Of a fresh start. The key is random: with a known one an attacker could aim at one backend.
 private func newSettings() -> martlet_settings {

@@ -18,7 +18,6 @@ func makePlane(
     services: Int = 1
 ) throws -> XDPPlane {
     let plane = try XDPPlane(takingOver: PinDirectory("/sys/fs/bpf/martlet-no-such"))
-    var contents = PlaneContents()
     let addresses = (1...backends).map { number -> IPAddress in
         switch backendFamily {
         case .v4: .v4(IPv4Address(0xC0A8_0000 + UInt32(number)))
@@ -34,20 +33,18 @@ func makePlane(
     let hop = NextHop(
         egress: Egress(index: 1, name: "lo", address: MACAddress(0x0200_0000_00AA), mtu: 1500),
         neighbour: MACAddress(0x0200_0000_00BB), source: source)
-    for number in 0..<services {
+    let targets = (0..<services).map { number in
         // All but the first have one backend and a small table: they are there to be in the way.
         let own = number == 0 ? addresses : [addresses[0]]
-        let table =
-            number == 0 ? slots : SlotTable(members: [members[0]], count: 2)
-        let target = Target(
-            key: ServiceKey(vip: vip, port: UInt16(80 + number), transport: .tcp),
+        return Target(
+            vip: VIP(vip),
+            keys: [ServiceKey(vip: vip, port: UInt16(80 + number), transport: .tcp)],
             forwarding: forwarding,
-            tunnelPort: forwarding == .gue ? Service.standardTunnelPort : nil,
-            backends: own.map { Target.Backend(address: $0, nextHop: hop) }, slots: table)
-        for step in try Plan(from: contents, to: [target], others: .kept).steps {
-            try plane.apply(step)
-            contents.apply(step)
-        }
+            backends: own.map { Target.Backend(address: $0, nextHop: hop) },
+            slots: number == 0 ? slots : SlotTable(members: [members[0]], count: 2))
+    }
+    for step in try Plan(from: PlaneContents(), to: targets, others: .removed).steps {
+        try plane.apply(step)
     }
     return plane
 }

@@ -78,21 +78,13 @@ struct Run: AsyncParsableCommand {
     ) async throws {
         let isFirst = pins.entries().isEmpty
         try plane.attach(
-            to: desired.interfaces, mode: desired.attachMode,
-            turnaround: turnaround(on: desired.interfaces), pins: pins)
+            to: desired.interfaces, mode: desired.attachMode, pins: pins)
         do {
             try await controller.start()
         } catch {
             if isFirst { _ = try? Attachments(pins: pins).removeAll() }
             throw error
         }
-    }
-
-    /// A redirect does on every interface, `XDP_TX` not on veth.
-    private func turnaround(on interfaces: [String]) throws -> Egress.Turnaround {
-        var socket = try RouteSocket()
-        let links = try socket.links().filter { interfaces.contains($0.name) }
-        return links.contains { $0.kind == "veth" } ? .redirect : .transmit
     }
 
     private func answers(

@@ -27,15 +27,15 @@ struct AllErrorsTests {
                   - { name: b, adress: fd00::1, weight: 0 }
             """
         let serviceKeys =
-            "access, backends, forwarding, health-check, name, port, protocol, scheduler, "
-            + "tunnel-port, vip"
+            "access, backends, forwarding, health-check, name, port, ports, protocol, scheduler, "
+            + "tunnel-port, tunnel-source, vip"
         let duration = "a duration from 10ms to 60m with its unit (ms, s or m), like 500ms"
         #expect(
             errors(text) == [
                 "m.yaml:1:20: interfaces[1]: found \"eth1\", which is in line 1 already, accepted: "
                     + "each interface once",
                 "m.yaml:4:10: services[0].vip: found \"192.168.1.300\", accepted: an IPv4 or IPv6 "
-                    + "address, like 192.0.2.1",
+                    + "address, like 192.0.2.1, or a prefix, like 192.0.2.0/28",
                 "m.yaml:5:11: services[0].port: found 70000, accepted: a number from 1 to 65535, "
                     + "or any",
                 "m.yaml:6:5: services[0].port: found the key once more after line 5, accepted: "
@@ -86,7 +86,9 @@ struct AllErrorsTests {
                     + "line 4 has already, accepted: a VIP, port and protocol that no other "
                     + "service has"
             ])
-        for change in ["port: 81", "port: any", "port: 80\n    protocol: udp"] {
+        for change in [
+            "port: 81", "port: any", "port: 80\n    protocol: udp", "ports: [79, 81-90]",
+        ] {
             #expect(errors(example + second.replacing("port: 80", with: change)) == [])
         }
         // Which port was meant is not known: nothing can be said of the two.

@@ -8,7 +8,7 @@ struct MeaningTests {
     @Test func `the example means what it says`() throws {
         let address = { (last: UInt32) in IPAddress.v4(IPv4Address(0xC0A8_0100 + last)) }
         let web = Service(
-            name: "web", key: ServiceKey(vip: address(100), port: 80, transport: .tcp),
+            name: "web", vip: VIP(address(100)), ports: Ports(80), transport: .tcp,
             scheduler: .maglev, forwarding: .l2DSR,
             healthCheck: HealthCheck(
                 probe: .http(path: "/healthz", host: nil), port: 80, interval: .seconds(1),
@@ -37,7 +37,7 @@ struct MeaningTests {
             """, file: "m.yaml")
         let service = try #require(state.services.first)
         #expect(state.attachMode == .auto)
-        #expect(service.key.transport == .tcp)
+        #expect(service.transport == .tcp)
         #expect(service.scheduler == .maglev)
         #expect(service.backends.first?.weight == 1)
         #expect(
@@ -57,7 +57,7 @@ struct MeaningTests {
         let text = try #require(changed("port: 80", "port: any"))
         let state = try parse(
             text.replacing("type: http", with: "type: http, port: 8080"), file: "m.yaml")
-        #expect(state.services.first?.key.port == nil)
+        #expect(state.services.first?.ports == .any)
         #expect(state.services.first?.healthCheck?.port == 8080)
         #expect(errors(text.replacing("health-check:", with: "#")) == [])
     }
@@ -73,7 +73,7 @@ struct MeaningTests {
         #expect(state.services.first?.healthCheck?.probe == .http(path: "/*a*?b", host: nil))
     }
 
-    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml"])
+    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml", "edge.yaml"])
     func `the examples that are delivered are accepted`(name: String) throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()

@@ -22,7 +22,23 @@ private let services: [Change] = [
     ("name: web", "name: [web]", "services[0].name: found a list"),
     ("192.168.1.100", "192.168.1.254", nil),
     ("192.168.1.100", "192.168.1.256", "services[0].vip: found \"192.168.1.256\""),
-    ("192.168.1.100", "192.168.1.100/32", "(did you mean 192.168.1.100?)"),
+    ("192.168.1.100", "192.168.1.100/32", nil), ("192.168.1.100", "192.168.2.0/28", nil),
+    ("192.168.1.100", "192.168.1.100/33", "accepted: a length from 0 to 32 after the"),
+    ("192.168.1.100", "192.168.1.100/", "accepted: a length from 0 to 32"),
+    ("192.168.1.100", "192.168.1.100/028", "accepted: a length from 0 to 32"),
+    ("192.168.1.100", "192.168.2.0/28/1", "services[0].vip: found \"192.168.2.0/28/1\""),
+    (
+        "192.168.1.100", "192.168.2.1/28",
+        "which has bits beyond the 28 of the prefix, accepted: an IPv4 or IPv6 address, like "
+            + "192.0.2.1, or a prefix, like 192.0.2.0/28 (did you mean 192.168.2.0/28?)"
+    ),
+    (
+        "192.168.1.100", "192.168.1.96/28",
+        "backends[0].address: found \"192.168.1.101\", which is in"
+    ),
+    ("192.168.1.100", "0.0.0.0/0", "which contains an unspecified address"),
+    ("192.168.1.100", "192.0.0.0/2", "which contains a multicast"),
+    ("192.168.1.100", "126.0.0.0/8", nil), ("192.168.1.100", "126.0.0.0/7", "a loopback address"),
     ("192.168.1.100", "192.168.1.100:80", "(did you mean 192.168.1.100?)"),
     ("192.168.1.100", "\"[2001:db8::1]:80\"", "(did you mean 2001:db8::1?)"),
     ("192.168.1.100", "1.0.0.0", nil), ("192.168.1.100", "0.255.255.255", "an unspecified address"),
@@ -42,6 +58,7 @@ private let services: [Change] = [
     ("port: 80", "port: \"80\"", "found \"80\" in quotes"),
     ("port: 80", "port: 99999999999999999999", "services[0].port"),
     ("port: 80", "port: [80]", "services[0].port: found a list"),
+    ("port: 80", "port: 80-81", "(did you mean ports: 80-81?)"),
     ("port: 80", "port: ANY", "(did you mean any?)"),
     ("port: 80", "port: *http", "found the alias \"*http\", which is not supported"),
     ("port: 80", "port: &http 80", nil),
@@ -53,13 +70,119 @@ private let services: [Change] = [
     ("protocol: tcp", "protocol: 6", "services[0].protocol: found 6, accepted: tcp, udp"),
     ("scheduler: maglev", "scheduler: maglve", "(did you mean maglev?)"),
     ("    scheduler: maglev\n", "", nil),
-    ("l2-dsr", "ipip", nil),
+    ("l2-dsr", "ipip", nil), ("l2-dsr", "gue", nil),
     ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue (did you mean l2-dsr?)"),
     (
         "    forwarding: l2-dsr\n", "",
         "3:5: services[0].forwarding: found nothing, accepted: l2-dsr"
     ),
     ("    vip: 192.168.1.100\n", "", "3:5: services[0].vip: found nothing"),
+]
+
+/// The ports of a check that has one of its own.
+private let ports: [Change] = [
+    ("port: 80", "ports: 80", nil), ("port: 80", "ports: [80]", nil),
+    ("port: 80", "ports: 8000-8100", "9:19: services[0].health-check.port: found nothing"),
+    ("port: 80", "ports: [80, 443]", "for the service has several ports"),
+    ("port: 80", "ports: 1-65535 # {", "health-check.port"),
+    ("port: 80", "ports: 0-80", "found \"0-80\", accepted: a number from 1 to 65535, or a range"),
+    ("port: 80", "ports: 80-65536", "services[0].ports: found \"80-65536\""),
+    ("port: 80", "ports: 8100-8000", "which goes backwards, accepted: a number from"),
+    ("port: 80", "ports: 8100-8000", "(did you mean 8000-8100?)"),
+    ("port: 80", "ports: 80-80", nil), ("port: 80", "ports: 80-", "found \"80-\""),
+    ("port: 80", "ports: 80-81-82", "found \"80-81-82\""),
+    ("port: 80", "ports: -80", "ports: found"),
+    ("port: 80", "ports: any", "(did you mean port: any?)"),
+    ("port: 80", "ports: []", "services[0].ports: found no ports, accepted: one or more"),
+    ("port: 80", "ports: [80, x]", "5:17: services[0].ports[1]: found \"x\""),
+    ("port: 80", "ports: [80, 443, 440-450]", "services[0].ports[2]: found 440-450, of which a"),
+    ("port: 80", "ports: [80, 80]", "found 80, of which a part is in line 5 already"),
+    ("port: 80", "ports: { a: 80 }", "services[0].ports: found a mapping"),
+    ("port: 80", "port: 80\n    ports: 81", "6:5: services[0].ports: found the key besides port"),
+    ("port: 80", "prots: 80", "(did you mean ports?)"),
+]
+
+private let tunnels: [Change] = [
+    ("l2-dsr", "gue\n    tunnel-port: 1", nil),
+    ("l2-dsr", "gue\n    tunnel-port: 0", "services[0].tunnel-port: found 0"),
+    ("l2-dsr", "gue\n    tunnel-port: 65535", nil),
+    ("l2-dsr", "gue\n    tunnel-port: any", "services[0].tunnel-port: found \"any\""),
+    (
+        "l2-dsr", "ipip\n    tunnel-port: 6080",
+        "9:5: services[0].tunnel-port: found the key with forwarding: ipip, accepted: it with "
+            + "forwarding: gue only"
+    ),
+    ("l2-dsr", "l2-dsr\n    tunnel-port: 6080", "found the key with forwarding: l2-dsr"),
+    (
+        "l2-dsr", "l2-dsr\n    tunnel-source: 172.16.0.0/16",
+        "services[0].tunnel-source: found the key with forwarding: l2-dsr, accepted: it with "
+            + "forwarding: ipip or gue only"
+    ),
+    ("l2-dsr", "ipip\n    tunnel-source: 172.16.0.0/16", nil),
+    ("l2-dsr", "gue\n    tunnel-source: 172.16.0.1", nil),
+    ("l2-dsr", "gue\n    tunnel-source: 172.16.0.1/16", "(did you mean 172.16.0.0/16?)"),
+    ("l2-dsr", "gue\n    tunnel-source: 127.0.0.0/8", "services[0].tunnel-source: found"),
+    ("l2-dsr", "gue\n    tunnel-source: [172.16.0.0/16, 2001:db8::/64]", nil),
+    ("l2-dsr", "gue\n    tunnel-source: []", "services[0].tunnel-source: found no addresses"),
+    (
+        "l2-dsr", "gue\n    tunnel-source: [172.16.0.0/16, 172.17.0.0/16]",
+        "tunnel-source[1]: found \"172.17.0.0/16\", IPv4 like the one in line 9"
+    ),
+    ("services:", "tunnel-source: [172.16.0.0/16, 2001:db8::/64]\nservices:", nil),
+    ("services:", "tunnel-source: x\nservices:", "2:16: tunnel-source: found \"x\""),
+]
+
+/// In the place of the protocol, which has a default.
+private let access: [Change] = [
+    ("protocol: tcp", "access: { allow: [10.0.0.0/8] }", nil),
+    ("protocol: tcp", "access: { deny: [10.0.0.0/8, 192.0.2.1, 0.0.0.0/0] }", nil),
+    ("protocol: tcp", "access: { allow: [10.0.0.0/8], deny: [10.1.0.0/16] }", nil),
+    ("protocol: tcp", "access: {}", "services[0].access: found neither allow nor deny"),
+    ("protocol: tcp", "access: { allow: [] }", "services[0].access.allow: found no prefixes"),
+    ("protocol: tcp", "access: { allow: 10.0.0.0/8 }", "services[0].access.allow: found \"10"),
+    ("protocol: tcp", "access: [10.0.0.0/8]", "services[0].access: found a list"),
+    ("protocol: tcp", "access: { alow: [10.0.0.0/8] }", "(did you mean allow?)"),
+    (
+        "protocol: tcp", "access: { allow: [10.0.0.1/8] }",
+        "6:23: services[0].access.allow[0]: found \"10.0.0.1/8\", which has bits beyond the 8"
+    ),
+    ("protocol: tcp", "access: { deny: [x] }", "services[0].access.deny[0]: found \"x\""),
+    (
+        "protocol: tcp", "access: { allow: [10.0.0.0/8], deny: [10.0.0.0/8] }",
+        "6:43: services[0].access.deny[0]: found \"10.0.0.0/8\", which is in line 6 already"
+    ),
+    (
+        "protocol: tcp", "access: { allow: [\"2001:db8::/32\"] }",
+        "allow[0]: found \"2001:db8::/32\", IPv6 for a VIP of IPv4, accepted: IPv4"
+    ),
+    ("protocol: tcp", "access: { deny: [\"::ffff:10.0.0.0/104\"] }", "IPv4 in the form of IPv6"),
+]
+
+private let vips: [Change] = [
+    ("services:", "vips: []\nservices:", nil),
+    ("services:", "vips: [{ address: 192.168.1.100, ping: kernel }]\nservices:", nil),
+    ("services:", "vips: [{ address: 192.168.1.100, other-ports: drop }]\nservices:", nil),
+    (
+        "services:", "vips: [{ address: 192.168.1.100, ping: never }]\nservices:",
+        "2:40: vips[0].ping: found \"never\", accepted: answer, kernel"
+    ),
+    (
+        "services:", "vips: [{ address: 192.168.1.100, other-ports: dorp }]\nservices:",
+        "vips[0].other-ports: found \"dorp\", accepted: pass, drop (did you mean drop?)"
+    ),
+    (
+        "services:", "vips: [{ address: 192.168.1.99 }]\nservices:",
+        "2:19: vips[0].address: found \"192.168.1.99\", which no service has"
+    ),
+    ("services:", "vips: [{ ping: kernel }]\nservices:", "vips[0].address: found nothing"),
+    (
+        "services:", "vips: 192.168.1.100\nservices:",
+        "vips: found \"192.168.1.100\", accepted: a list"
+    ),
+    (
+        "services:", "vips: [{ address: 192.168.1.100 }, { address: 192.168.1.100/32 }]\nservices:",
+        "vips[1].address: found \"192.168.1.100\", which is in line 2 already"
+    ),
 ]
 
 private let healthChecks: [Change] = [
@@ -124,42 +247,6 @@ private let backends: [Change] = [
     ("    backends:", "    backend:", "(did you mean backends?)"),
 ]
 
-private let tunnelsAndAccess: [Change] = [
-    ("forwarding: l2-dsr", "forwarding: gue", nil),
-    ("forwarding: l2-dsr", "forwarding: gue\n    tunnel-port: 7000", nil),
-    (
-        "forwarding: l2-dsr", "forwarding: gue\n    tunnel-port: 0",
-        "tunnel-port: found 0, accepted: a"
-    ),
-    (
-        "forwarding: l2-dsr", "forwarding: ipip\n    tunnel-port: 7000",
-        "tunnel-port: found the key with forwarding: ipip, accepted: it with forwarding: gue only"
-    ),
-    ("port: 80", "port: 80\n    access: { allow: [198.51.100.0/24] }", nil),
-    ("port: 80", "port: 80\n    access: { allow: [0.0.0.0/0], deny: [198.51.100.7] }", nil),
-    (
-        "port: 80", "port: 80\n    access: {}",
-        "services[0].access: found a mapping, accepted: a list"
-    ),
-    (
-        "port: 80", "port: 80\n    access: { deny: [] }",
-        "access.deny: found 0 prefixes, accepted: 1"
-    ),
-    (
-        "port: 80", "port: 80\n    access: { deny: [198.51.100.7/24] }",
-        "access.deny[0]: found \"198.51.100.7/24\", which has bits behind the prefix, accepted: an "
-            + "address or a prefix, like 198.51.100.0/24 (did you mean 198.51.100.0/24?)"
-    ),
-    ("port: 80", "port: 80\n    access: { deny: [198.51.100.0/33] }", "access.deny[0]: found"),
-    ("port: 80", "port: 80\n    access: { deny: [198.51.100.0/024] }", "access.deny[0]: found"),
-    ("port: 80", "port: 80\n    access: { deny: [2001:db8::/32] }", "IPv6 before a VIP of IPv4"),
-    (
-        "port: 80", "port: 80\n    access: { allow: [192.0.2.0/24], deny: [192.0.2.0/24] }",
-        "access.deny[0]: found \"192.0.2.0/24\", which is in line 6 already"
-    ),
-    ("port: 80", "port: 80\n    access: { permit: [192.0.2.0/24] }", "found an unknown key"),
-]
-
 private let node: [Change] = [
     ("[eth1]", "[eth1, eth2]", nil), ("[eth1]", "[eth1, eth1]", "1:20: interfaces[1]: found"),
     ("[eth1]", "[]", "1:13: interfaces: found 0 interfaces, accepted: 1 to 255"),
@@ -179,7 +266,8 @@ private let node: [Change] = [
 ]
 
 struct ValuesTests {
-    @Test(arguments: services + healthChecks + backends + tunnelsAndAccess + node)
+    @Test(
+        arguments: services + ports + tunnels + access + vips + healthChecks + backends + node)
     func `each value is accepted, or refused in its place`(
         old: String, new: String, complaint: String?
     ) throws {
@@ -209,7 +297,7 @@ struct ValuesTests {
     @Test(arguments: [
         (Forwarding.l2DSR, IPFamily.v4, IPFamily.v4), (.l2DSR, .v4, .v6), (.l2DSR, .v6, .v4),
         (.l2DSR, .v6, .v6), (.ipip, .v4, .v4), (.ipip, .v4, .v6), (.ipip, .v6, .v4),
-        (.ipip, .v6, .v6),
+        (.ipip, .v6, .v6), (.gue, .v4, .v4), (.gue, .v4, .v6), (.gue, .v6, .v4), (.gue, .v6, .v6),
     ])
     func `a backend is of a family that the forwarding mode reaches`(
         forwarding: Forwarding, vip: IPFamily, backend: IPFamily

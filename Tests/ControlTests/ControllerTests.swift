@@ -141,7 +141,7 @@ struct ControllerTests {
         var desired = web(check: nil)
         var other = desired.services[0]
         other.name = "other"
-        other.key = ServiceKey(vip: other.key.vip, port: 81, transport: .tcp)
+        other.ports = Ports(81)
         other.backends = [Backend(name: "server-d", address: addresses[0])]
         desired.services[0].backends.removeFirst()
         desired.services.append(other)
@@ -208,7 +208,7 @@ struct ControllerTests {
             clock.withLock { $0 }
         }
         try await controller.start()
-        let id = try #require(plane.contents().services.values.first?.id)
+        let id = try #require(plane.contents().services.keys.first)
         func count(_ packets: UInt64) {
             let count = Count(packets: packets, bytes: packets * 100)
             plane.count(

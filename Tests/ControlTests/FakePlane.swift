@@ -81,8 +81,8 @@ func web(check: HealthCheck? = check) -> DesiredState {
         interfaces: ["eth1"],
         services: [
             Service(
-                name: "web", key: ServiceKey(vip: vip, port: 80, transport: .tcp),
-                forwarding: .l2DSR, healthCheck: check, backends: backends)
+                name: "web", vip: VIP(vip), ports: Ports(80), forwarding: .l2DSR,
+                healthCheck: check, backends: backends)
         ])
 }
 

@@ -35,7 +35,7 @@ struct ReportTests {
         _ key: String, slotsWithoutOwner: Int = 0, _ backends: [Status.Backend]
     ) -> Status.Service {
         Status.Service(
-            name: "web", vip: "192.168.1.100", port: 80, transport: "tcp", scheduler: .maglev,
+            name: "web", vip: "192.168.1.100", ports: "80", transport: "tcp", scheduler: .maglev,
             forwarding: .l2DSR, slots: 65536, slotsWithoutOwner: slotsWithoutOwner,
             traffic: Traffic(Count(packets: 7, bytes: 448)), backends: backends, key: key)
     }
@@ -103,7 +103,8 @@ struct ReportTests {
             vip: try #require(IPAddress("192.168.1.100")), port: 80, transport: .tcp)
         let address = try #require(IPAddress("192.168.1.101"))
         let contents = PlaneContents(
-            services: [key: .init(id: ServiceID(1), slots: [])],
+            services: [ServiceID(1): .init(slots: [])],
+            keys: [key: .init(service: ServiceID(1))], vips: [IPPrefix(key.vip): VIP.Settings()],
             backends: [
                 BackendID(7): .init(
                     service: ServiceID(1), address: address, forwarding: .l2DSR, nextHop: nil)

@@ -6,71 +6,6 @@ import Testing
 
 @testable import XDPPlane
 
-private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
-
-/// A plane of the test's own: its maps have no pins, so nothing outlives it.
-struct TestPlane {
-    let plane: XDPPlane
-    private var contents = PlaneContents()
-    static let loopback: UInt32 = 1  // where a test run says that its packets come from
-
-    init() throws { plane = try XDPPlane(takingOver: PinDirectory("/sys/fs/bpf/martlet-no-such")) }
-
-    /// Has `service` balanced over backends that all serve.
-    mutating func add(
-        vip: String, port: UInt16?, transport: Transport = .tcp, forwarding: Forwarding,
-        backends: [String], serves: Bool = true, egress: UInt32? = TestPlane.loopback,
-        mtu: UInt32 = 1500, access: AccessList = AccessList()
-    ) throws {
-        let nextHop = try egress.map { index throws -> (IPAddress) -> NextHop in
-            let egress = Egress(
-                index: index, name: "lo", address: MACAddress(0x02_0000_0000_AA), mtu: mtu)
-            let (v4, v6) = (try address("192.0.2.1"), try address("2001:db8::1"))
-            return { backend in
-                NextHop(
-                    egress: egress, neighbour: MACAddress(0x02_0000_0000_BB),
-                    source: backend.family == .v4 ? v4 : v6)
-            }
-        }
-        let addresses = try backends.map(address)
-        let members = addresses.map { SlotTable.Member(address: $0, weight: 1) }
-        let target = Target(
-            key: ServiceKey(vip: try address(vip), port: port, transport: transport),
-            forwarding: forwarding, tunnelPort: forwarding == .gue ? 7000 : nil, access: access,
-            backends: addresses.map { Target.Backend(address: $0, nextHop: nextHop?($0)) },
-            slots: SlotTable(members: members, count: 1 << 16)
-                .falling(from: members, to: members.map { _ in serves }))
-        for step in try Plan(from: contents, to: [target], others: .kept).steps {
-            try plane.apply(step)
-            contents.apply(step)
-        }
-    }
-
-    var applied: PlaneContents { contents }
-
-    /// Runs the program; what its only verdict was called, and what it made of the packet.
-    func run(
-        _ packet: [UInt8], metadata: Int = 0
-    ) throws -> (verdict: String, result: Program.Result) {
-        let before = try plane.counters()
-        let result = try plane.program.run(on: packet, metadata: metadata)
-        let after = try plane.counters()
-        #expect(after.received.packets == before.received.packets + 1)
-        #expect(
-            after.received.bytes == before.received.bytes + UInt64(packet.count - metadata))
-        let counted = zip(before.verdicts, after.verdicts).filter { $0.count != $1.count }
-        #expect(counted.count == 1)
-        return (counted.first?.1.name ?? "none", result)
-    }
-}
-
-private enum Action {
-    static let drop: UInt32 = 1
-    static let pass: UInt32 = 2
-    static let transmit: UInt32 = 3
-    static let redirect: UInt32 = 4
-}
-
 /// The program runs in the real kernel, on packets built here.
 @Suite(.enabled(if: geteuid() == 0, "loading BPF programs needs root"), .serialized)
 struct DatapathTests {
@@ -136,59 +71,6 @@ struct DatapathTests {
             #expect(Array(outer[24..<40]) == destination.bytes)
             #expect(Array(outer.dropFirst(40).prefix(inner.packet.count)) == inner.packet)
         }
-    }
-
-    @Test(arguments: families, ["192.0.2.101", "2001:db8::101"])
-    func `gue puts a UDP header between the two, whose source port tells flows apart`(
-        family: (vip: String, client: String), backend: String
-    ) throws {
-        var plane = try TestPlane()
-        try plane.add(vip: family.vip, port: 80, forwarding: .gue, backends: [backend])
-        var ports: Set<[UInt8]> = []
-        for port in UInt16(1000)..<1020 {
-            var inner = try frame(family)
-            inner.sourcePort = port
-            let (verdict, result) = try plane.run(inner.bytes)
-            #expect(verdict == "FORWARD_GUE")
-            let outer = Array(result.packet.dropFirst(14))
-            let isV4 = !backend.contains(":")
-            #expect(outer[isV4 ? 9 : 6] == 17)
-            let udp = Array(outer.dropFirst(isV4 ? 20 : 40))
-            #expect(udp[0] >= 0xC0)
-            #expect(Array(udp[2..<4]) == Frame.words(7000))
-            #expect(Array(udp[4..<8]) == Frame.words(UInt16(8 + inner.packet.count), 0))
-            #expect(Array(udp.dropFirst(8)) == inner.packet)
-            ports.insert(Array(udp[0..<2]))
-        }
-        #expect(ports.count > 15)
-    }
-
-    @Test(arguments: families)
-    func `the longest prefix of the access list decides, and who allows some denies the others`(
-        vip: String, client: String
-    ) throws {
-        let wide = try #require(IPPrefix(vip.contains(":") ? "2001:db8:1::/48" : "198.51.100.0/24"))
-        let single = try #require(IPPrefix(client))
-        let backend = vip.contains(":") ? "2001:db8::101" : "192.0.2.101"
-        let lists: [([IPPrefix: AccessList.Answer], String)] = [
-            ([:], "FORWARD_L2_DSR"), ([wide: .deny], "DROP_SOURCE_DENIED"),
-            ([wide: .allow], "FORWARD_L2_DSR"),
-            ([wide: .allow, single: .deny], "DROP_SOURCE_DENIED"),
-            ([wide: .deny, single: .allow], "FORWARD_L2_DSR"),
-        ]
-        var plane = try TestPlane()
-        for (rules, verdict) in lists {
-            try plane.add(
-                vip: vip, port: 80, forwarding: .l2DSR, backends: [backend],
-                access: AccessList(rules))
-            #expect(try plane.run(frame((vip, client)).bytes).verdict == verdict, "\(rules)")
-            #expect(try plane.plane.contents() == plane.applied)
-        }
-        let other = try #require(IPPrefix(vip.contains(":") ? "2001:db8:2::/48" : "203.0.113.0/24"))
-        try plane.add(
-            vip: vip, port: 80, forwarding: .l2DSR, backends: [backend],
-            access: AccessList([other: .allow]))
-        #expect(try plane.run(frame((vip, client)).bytes).verdict == "DROP_SOURCE_DENIED")
     }
 
     @Test func `a packet for another interface is redirected`() throws {

@@ -1,0 +1,141 @@
+public import Packets
+
+/// Everything a plane holds: what was applied, told in its own numbers.
+public struct PlaneContents: Hashable, Sendable {
+    /// What is held for a service, whether packets can find it or not.
+    public struct Service: Hashable, Sendable {
+        /// For each slot its owner; nil: nobody can serve.
+        public var slots: [BackendID?]
+        /// The access list.
+        public var rules: [IPPrefix: AccessList.Rule]
+
+        public init(slots: [BackendID?], rules: [IPPrefix: AccessList.Rule] = [:]) {
+            self.slots = slots
+            self.rules = rules
+        }
+    }
+
+    /// What packets find under a key.
+    public struct Entry: Hashable, Sendable {
+        public var service: ServiceID
+        /// Whether the access list is looked at, and what becomes of those that are not on it.
+        public var others: AccessList.Others
+
+        public init(service: ServiceID, others: AccessList.Others = .unlisted) {
+            self.service = service
+            self.others = others
+        }
+    }
+
+    /// A backend's record.
+    public struct Backend: Hashable, Sendable {
+        public var service: ServiceID
+        public var address: IPAddress
+        public var forwarding: Forwarding
+        /// The UDP port of GUE; nil with other modes.
+        public var tunnelPort: UInt16?
+        /// Bits of the last 32 of the next hop's source that come from the flow's hash.
+        public var sourceEntropy: UInt32
+        /// Nil: not known; packets for it are dropped and counted as such.
+        public var nextHop: NextHop?
+
+        public init(
+            service: ServiceID, address: IPAddress, forwarding: Forwarding,
+            tunnelPort: UInt16? = nil, sourceEntropy: UInt32 = 0, nextHop: NextHop?
+        ) {
+            self.service = service
+            self.address = address
+            self.forwarding = forwarding
+            self.tunnelPort = tunnelPort
+            self.sourceEntropy = sourceEntropy
+            self.nextHop = nextHop
+        }
+    }
+
+    /// Those that have a slot table.
+    public var services: [ServiceID: Service]
+    public var keys: [ServiceKey: Entry]
+    public var vips: [IPPrefix: VIP.Settings]
+    public var backends: [BackendID: Backend]
+
+    public init(
+        services: [ServiceID: Service] = [:], keys: [ServiceKey: Entry] = [:],
+        vips: [IPPrefix: VIP.Settings] = [:], backends: [BackendID: Backend] = [:]
+    ) {
+        self.services = services
+        self.keys = keys
+        self.vips = vips
+        self.backends = backends
+    }
+}
+
+extension PlaneContents {
+    /// What a packet finds that is sent to `port` of `address`; docs/life-of-a-packet.md §2.
+    public func entry(
+        for address: IPAddress, port: UInt16, transport: Transport
+    ) -> Entry? {
+        let exact = ServiceKey(vip: address, port: port, transport: transport)
+        if let entry = keys[exact] { return entry }
+        let vip = vips.keys.filter { $0.contains(address) }.max { $0.length < $1.length }
+        guard let base = vip?.base else { return nil }
+        return keys[ServiceKey(vip: base, port: port, transport: transport)]
+            ?? keys[ServiceKey(vip: base, port: nil, transport: transport)]
+    }
+
+    /// The number under which the plane holds the service that clients reach by `frontend`.
+    public func service(behind frontend: Frontend) -> ServiceID? {
+        let port = frontend.ports.ranges?.first?.lowerBound
+        return keys[
+            ServiceKey(vip: frontend.vip.base, port: port, transport: frontend.transport)]?.service
+    }
+
+    /// What clients address, for each service that they can reach.
+    public var frontends: [ServiceID: Frontend] {
+        let prefixes = Dictionary(vips.keys.map { ($0.base, $0) }, uniquingKeysWith: max)
+        return Dictionary(grouping: keys, by: \.value.service).compactMapValues { entries in
+            guard let first = entries.map(\.key).min() else { return nil }
+            let ports = entries.compactMap(\.key.port)
+            return Frontend(
+                vip: prefixes[first.vip] ?? IPPrefix(first.vip),
+                ports: ports.isEmpty ? .any : Ports(ports.map { $0...$0 }),
+                transport: first.transport)
+        }
+    }
+}
+
+extension PlaneContents {
+    /// Takes over what `step` does to a plane. A step that breaks the order is a bug of the plan.
+    public mutating func apply(_ step: Step) {
+        switch step {
+        case .addBackend(let number, let backend):
+            precondition(backends[number] == nil, "backend \(number) exists")
+            backends[number] = backend
+        case .setNextHop(let number, let nextHop):
+            precondition(backends[number] != nil, "no backend \(number)")
+            backends[number]?.nextHop = nextHop
+        case .addSlots(let id, let count):
+            precondition(services[id] == nil, "service \(id) exists")
+            services[id] = Service(slots: Array(repeating: nil, count: count))
+        case .writeSlots(let id, let changes):
+            precondition(services[id] != nil, "no service \(id)")
+            for change in changes { services[id]?.slots[change.slot] = change.owner }
+        case .writeAccess(let id, let changes):
+            precondition(services[id] != nil, "no service \(id)")
+            for change in changes { services[id]?.rules[change.prefix] = change.rule }
+        case .setKeys(let added, let entry):
+            precondition(services[entry.service] != nil, "no service \(entry.service)")
+            for key in added { keys[key] = entry }
+        case .setVIPs(let changed):
+            for vip in changed { vips[vip.prefix] = vip.settings }
+        case .removeVIPs(let prefixes):
+            for prefix in prefixes { vips[prefix] = nil }
+        case .removeKeys(let removed):
+            for key in removed { keys[key] = nil }
+        case .removeSlots(let id):
+            precondition(services[id]?.rules.isEmpty == true, "the access list goes first")
+            services[id] = nil
+        case .removeBackend(let number):
+            backends[number] = nil
+        }
+    }
+}

@@ -1,0 +1,283 @@
+import Packets
+
+/// Works out a ``Plan``: keeps what the plane would hold after the steps so far.
+struct Planner {
+    private var contents: PlaneContents
+    private let targets: [Target]
+    private let others: Plan.Others
+    private let capacity: Plan.Capacity
+    private var steps: [Step] = []
+    /// For each target the service that it takes over, or becomes.
+    private var claims: [ServiceID?]
+    private let wanted: Set<ServiceKey>
+    /// The records of each target's service that are its backends'.
+    private var members: [ServiceID: Set<BackendID>] = [:]
+    /// The records that each service had at first, if it was not removed since.
+    private var records: [ServiceID: [BackendID: PlaneContents.Backend]]
+    /// Services that packets can find, or that a target takes over.
+    private var inUse: Set<ServiceID> = []
+    /// Numbers up to these are taken.
+    private var lastService: UInt32 = 0
+    private var lastBackend: UInt16 = 0
+
+    init(
+        _ contents: PlaneContents, _ targets: [Target], _ others: Plan.Others,
+        _ capacity: Plan.Capacity
+    ) {
+        self.contents = contents
+        self.targets = targets
+        self.others = others
+        self.capacity = capacity
+        claims = takenOver(by: targets, contents)
+        wanted = Set(targets.lazy.flatMap(\.keys))
+        records = contents.backends.reduce(into: [:]) { records, backend in
+            records[backend.value.service, default: [:]][backend.key] = backend.value
+        }
+    }
+
+    func steps(makingRoomFirst: Bool) throws(Plan.Exhausted) -> [Step] {
+        var planner = self
+        try planner.plan(makingRoomFirst: makingRoomFirst)
+        return planner.steps
+    }
+
+    private mutating func plan(makingRoomFirst: Bool) throws(Plan.Exhausted) {
+        if makingRoomFirst { try removeUnwanted() }
+        inUse = Set(contents.keys.values.map(\.service)).union(claims.compactMap(\.self))
+        for (index, target) in targets.enumerated() { try build(target, index) }
+        for (index, target) in targets.enumerated() { try open(target, index) }
+        try setVIPs()
+        try removeUnwanted()
+        for (index, target) in targets.enumerated() { try tidy(target, index) }
+    }
+
+    private mutating func add(_ step: Step) throws(Plan.Exhausted) {
+        contents.apply(step)
+        steps.append(step)
+        try checkCapacity(after: step)
+    }
+
+    private func checkCapacity(after step: Step) throws(Plan.Exhausted) {
+        switch step {
+        case .setKeys:
+            let v4 = contents.keys.keys.lazy.filter { $0.vip.family == .v4 }.count
+            let most = max(v4, contents.keys.count - v4)
+            try check(most, "ports of VIPs of one family", capacity.keys)
+        case .setVIPs: try check(contents.vips.count, "VIPs", capacity.vips)
+        case .writeAccess:
+            let rules = contents.services.values.reduce(0) { $0 + $1.rules.count }
+            try check(rules, "prefixes in access lists", capacity.rules)
+        default: break
+        }
+    }
+
+    private func check(
+        _ count: Int, _ things: String, _ limit: Int
+    ) throws(Plan.Exhausted) {
+        guard count > limit else { return }
+        throw Plan.Exhausted(
+            description: "cannot hold \(count) \(things): the data plane holds at most \(limit)")
+    }
+}
+
+// MARK: - What is new
+
+extension Planner {
+    /// Everything that packets for the target will need, before they can find it.
+    private mutating func build(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
+        let id: ServiceID
+        if let claimed = claims[index] {
+            id = claimed
+        } else {
+            id = try freeService(for: target)
+            claims[index] = id
+        }
+        let (numbers, losses) = try addBackends(of: target, to: id)
+        members[id] = Set(numbers)
+        if contents.services[id] == nil { try add(.addSlots(id, count: target.slots.count)) }
+        guard let present = contents.services[id] else { return }
+        let changes = (0..<target.slots.count).compactMap { slot -> SlotChange? in
+            let owner = target.slots[slot].map { numbers[$0] }
+            return owner == present.slots[slot] ? nil : SlotChange(slot: slot, owner: owner)
+        }
+        if !changes.isEmpty { try add(.writeSlots(id, changes)) }
+        for number in losses { try add(.setNextHop(number, nil)) }
+        // The longest first: it is what decides, and so nobody meets a shorter one in its place.
+        let rules = target.access.rules.filter { present.rules[$0.key] != $0.value }
+            .sorted { ($1.key.length, $0.key) < ($0.key.length, $1.key) }
+            .map { AccessChange(prefix: $0.key, rule: $0.value) }
+        if !rules.isEmpty { try add(.writeAccess(id, rules)) }
+    }
+
+    /// The numbers of the target's backends, after those that have none got one, and which of them
+    /// are to lose their next hop, when no slot names them any more.
+    private mutating func addBackends(
+        of target: Target, to id: ServiceID
+    ) throws(Plan.Exhausted) -> (numbers: [BackendID], losses: [BackendID]) {
+        let known = Dictionary(
+            records[id, default: [:]].map { ($0.value.identity, $0.key) },
+            uniquingKeysWith: min)
+        var (numbers, losses) = ([BackendID](), [BackendID]())
+        for backend in target.backends {
+            let record = target.record(of: backend, in: id)
+            let number: BackendID
+            if let present = known[record.identity] {
+                number = present
+                if record.nextHop == nil {
+                    if contents.backends[number]?.nextHop != nil { losses.append(number) }
+                } else if !isSameWay(contents.backends[number]?.nextHop, record.nextHop) {
+                    try add(.setNextHop(number, record.nextHop))
+                }
+            } else {
+                number = try freeBackend()
+                try add(.addBackend(number, record))
+            }
+            numbers.append(number)
+        }
+        return (numbers, losses)
+    }
+
+    /// Lets packets find the target.
+    private mutating func open(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
+        guard let id = claims[index] else { return }
+        let entry = PlaneContents.Entry(service: id, others: target.access.others)
+        let keys = target.keys.filter { contents.keys[$0] != entry }
+        if !keys.isEmpty { try add(.setKeys(keys, entry)) }
+    }
+
+    /// After the keys: a VIP inside another takes its packets away from that one.
+    private mutating func setVIPs() throws(Plan.Exhausted) {
+        let changed = Set(targets.map(\.vip))
+            .filter { contents.vips[$0.prefix] != $0.settings }
+            .sorted { $0.prefix < $1.prefix }
+        if !changed.isEmpty { try add(.setVIPs(changed)) }
+    }
+
+    private mutating func freeService(for target: Target) throws(Plan.Exhausted) -> ServiceID {
+        while lastService + 1 < capacity.services {
+            lastService += 1
+            let id = ServiceID(lastService)
+            // One without keys was being made when something was refused: it is gone on with.
+            let count = contents.services[id]?.slots.count ?? target.slots.count
+            if !inUse.contains(id), count == target.slots.count { return id }
+        }
+        throw Plan.Exhausted(
+            description: "cannot add a service: the data plane holds at most "
+                + "\(capacity.services - 1)")
+    }
+
+    private mutating func freeBackend() throws(Plan.Exhausted) -> BackendID {
+        while lastBackend + 1 < capacity.backends {
+            lastBackend += 1
+            let id = BackendID(lastBackend)
+            if contents.backends[id] == nil { return id }
+        }
+        throw Plan.Exhausted(
+            description: "cannot add a backend: the data plane holds at most "
+                + "\(capacity.backends - 1)")
+    }
+}
+
+// MARK: - What is old
+
+extension Planner {
+    /// Services whose keys, records and tables are for the targets to say.
+    private var concerned: Set<ServiceID> {
+        let claimed = Set(claims.compactMap(\.self))
+        guard others == .removed else { return claimed }
+        return claimed.union(contents.services.keys).union(contents.keys.values.map(\.service))
+            .union(contents.backends.values.map(\.service))
+    }
+
+    /// What no target wants and no other service needs: VIPs, keys, whole services.
+    private mutating func removeUnwanted() throws(Plan.Exhausted) {
+        let concerned = concerned
+        let keys = contents.keys.filter {
+            concerned.contains($0.value.service) && !wanted.contains($0.key)
+        }.keys.sorted()
+        let vips = unwantedVIPs(without: Set(keys))
+        if !vips.isEmpty { try add(.removeVIPs(vips)) }
+        if !keys.isEmpty { try add(.removeKeys(keys)) }
+        let found = Set(contents.keys.values.map(\.service)).union(claims.compactMap(\.self))
+        for id in concerned.subtracting(found).sorted() { try remove(id) }
+    }
+
+    /// VIPs that no key but those of `keys` belongs to, or that have another length now.
+    private func unwantedVIPs(without keys: Set<ServiceKey>) -> [IPPrefix] {
+        let targets = Dictionary(
+            targets.map { ($0.vip.prefix.base, $0.vip.prefix) }, uniquingKeysWith: min)
+        let needed = Set(contents.keys.keys.lazy.filter { !keys.contains($0) }.map(\.vip))
+        return contents.vips.keys.filter { prefix in
+            guard let wanted = targets[prefix.base] else { return !needed.contains(prefix.base) }
+            // It stays until the one that takes its place is there.
+            return wanted != prefix && contents.vips[wanted] != nil
+        }.sorted()
+    }
+
+    private mutating func remove(_ id: ServiceID) throws(Plan.Exhausted) {
+        if let service = contents.services[id] {
+            try removeRules(Array(service.rules.keys), of: id)
+            try add(.removeSlots(id))
+        }
+        let backends = records.removeValue(forKey: id) ?? [:]
+        for number in backends.keys.sorted() { try add(.removeBackend(number)) }
+    }
+
+    /// What the target's service does not need any more.
+    private mutating func tidy(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
+        guard let id = claims[index], let service = contents.services[id] else { return }
+        try removeRules(service.rules.keys.filter { target.access.rules[$0] == nil }, of: id)
+        let gone = records[id, default: [:]].filter { members[id]?.contains($0.key) != true }
+        for number in gone.keys.sorted() { try add(.removeBackend(number)) }
+    }
+
+    /// The shortest first, for the reason for which they came last.
+    private mutating func removeRules(
+        _ prefixes: [IPPrefix], of id: ServiceID
+    ) throws(Plan.Exhausted) {
+        guard !prefixes.isEmpty else { return }
+        let changes = prefixes.sorted { ($0.length, $0) < ($1.length, $1) }
+            .map { AccessChange(prefix: $0, rule: nil) }
+        try add(.writeAccess(id, changes))
+    }
+}
+
+/// For each target the service that has most of its keys, if that is not another one's.
+private func takenOver(by targets: [Target], _ contents: PlaneContents) -> [ServiceID?] {
+    struct Match {
+        let target: Int
+        let service: ServiceID
+        let shared: Int
+    }
+    let matches = targets.indices.flatMap { index in
+        targets[index].keys.reduce(into: [ServiceID: Int]()) { shared, key in
+            if let entry = contents.keys[key] { shared[entry.service, default: 0] += 1 }
+        }.map { Match(target: index, service: $0.key, shared: $0.value) }
+    }
+    var claims = [ServiceID?](repeating: nil, count: targets.count)
+    var claimed: Set<ServiceID> = []
+    let ordered = matches.sorted {
+        ($1.shared, $0.target, $0.service) < ($0.shared, $1.target, $1.service)
+    }
+    for match in ordered where claims[match.target] == nil && !claimed.contains(match.service) {
+        guard contents.services[match.service]?.slots.count == targets[match.target].slots.count
+        else { continue }
+        claims[match.target] = match.service
+        claimed.insert(match.service)
+    }
+    return claims
+}
+
+private func isSameWay(_ left: NextHop?, _ right: NextHop?) -> Bool {
+    guard let left, let right else { return left == nil && right == nil }
+    return left.isSameWay(as: right)
+}
+
+extension PlaneContents.Backend {
+    /// What a record is made with, and never changes; only the next hop does.
+    fileprivate var identity: Self {
+        var identity = self
+        identity.nextHop = nil
+        return identity
+    }
+}

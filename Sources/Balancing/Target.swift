@@ -1,0 +1,56 @@
+public import Packets
+
+/// What a plane is to hold for one service.
+public struct Target: Hashable, Sendable {
+    /// A backend with what is known of the way to it.
+    public struct Backend: Hashable, Sendable {
+        public var address: IPAddress
+        public var nextHop: NextHop?
+
+        public init(address: IPAddress, nextHop: NextHop?) {
+            self.address = address
+            self.nextHop = nextHop
+        }
+    }
+
+    public var vip: VIP
+    /// What clients address: no other target has any of them.
+    public var keys: [ServiceKey]
+    public var access: AccessList
+    public var forwarding: Forwarding
+    public var tunnel: Tunnel
+    public var backends: [Backend]
+    /// Owners are indices into `backends`.
+    public var slots: SlotTable
+
+    public init(
+        vip: VIP, keys: [ServiceKey], access: AccessList = AccessList(), forwarding: Forwarding,
+        tunnel: Tunnel = Tunnel(), backends: [Backend], slots: SlotTable
+    ) {
+        self.vip = vip
+        self.keys = keys
+        self.access = access
+        self.forwarding = forwarding
+        self.tunnel = tunnel
+        self.backends = backends
+        self.slots = slots
+    }
+
+    /// The target for `service`, of whose backends this is known.
+    public init(for service: Service, keys: [ServiceKey], backends: [Backend], slots: SlotTable) {
+        self.init(
+            vip: service.vip, keys: keys, access: service.access, forwarding: service.forwarding,
+            tunnel: service.tunnel, backends: backends, slots: slots)
+    }
+
+    /// The record that `backend` is to have.
+    func record(of backend: Backend, in service: ServiceID) -> PlaneContents.Backend {
+        let source = forwarding.isTunnel ? tunnel.source(towards: backend.address) : nil
+        var nextHop = backend.nextHop
+        if let source { nextHop?.source = source.base }
+        return PlaneContents.Backend(
+            service: service, address: backend.address, forwarding: forwarding,
+            tunnelPort: forwarding == .gue ? tunnel.port ?? Tunnel.standardPort : nil,
+            sourceEntropy: source?.entropy ?? 0, nextHop: nextHop)
+    }
+}
