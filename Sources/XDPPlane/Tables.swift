@@ -14,6 +14,12 @@ package struct Tables: ~Copyable, Sendable {
     package let slotTables: Map<UInt32, UInt32>
     package let backends: Map<UInt32, martlet_backend>
     package let egresses: Map<UInt32, martlet_egress>
+    package let egressNumbers: Map<UInt32, UInt32>
+    package let natReturns: Map<martlet_nat_key, martlet_nat_return>
+    package let natSources: Map<UInt32, martlet_address>
+    package let natAddresses: Map<martlet_address, UInt32>
+    package let natShares: Map<UInt32, martlet_nat_share>
+    package let natTables: Map<UInt32, UInt32>
     package let verdictCounters: Map<UInt32, martlet_count>
     package let serviceCounters: Map<UInt32, martlet_traffic>
     package let backendCounters: Map<UInt32, martlet_traffic>
@@ -40,6 +46,18 @@ package struct Tables: ~Copyable, Sendable {
             named: "backends", key: UInt32.self, value: martlet_backend.self)
         let egresses = try object.map(
             named: "egresses", key: UInt32.self, value: martlet_egress.self)
+        let egressNumbers = try object.map(
+            named: "egress_numbers", key: UInt32.self, value: UInt32.self)
+        let natReturns = try object.map(
+            named: "nat_returns", key: martlet_nat_key.self, value: martlet_nat_return.self)
+        let natSources = try object.map(
+            named: "nat_sources", key: UInt32.self, value: martlet_address.self)
+        let natAddresses = try object.map(
+            named: "nat_addresses", key: martlet_address.self, value: UInt32.self)
+        let natShares = try object.map(
+            named: "nat_shares", key: UInt32.self, value: martlet_nat_share.self)
+        let natTables = try object.map(
+            named: "nat_tables", key: UInt32.self, value: UInt32.self)
         let verdictCounters = try object.map(
             named: "verdict_counters", key: UInt32.self, value: martlet_count.self)
         let serviceCounters = try object.map(
@@ -57,6 +75,12 @@ package struct Tables: ~Copyable, Sendable {
         self.slotTables = slotTables
         self.backends = backends
         self.egresses = egresses
+        self.egressNumbers = egressNumbers
+        self.natReturns = natReturns
+        self.natSources = natSources
+        self.natAddresses = natAddresses
+        self.natShares = natShares
+        self.natTables = natTables
         self.verdictCounters = verdictCounters
         self.serviceCounters = serviceCounters
         self.backendCounters = backendCounters
@@ -83,6 +107,12 @@ package struct Tables: ~Copyable, Sendable {
         let slotTables: Map<UInt32, UInt32> = try pinned("slot_tables", pins)
         let backends: Map<UInt32, martlet_backend> = try pinned("backends", pins)
         let egresses: Map<UInt32, martlet_egress> = try pinned("egresses", pins)
+        let egressNumbers: Map<UInt32, UInt32> = try pinned("egress_numbers", pins)
+        let natReturns: Map<martlet_nat_key, martlet_nat_return> = try pinned("nat_returns", pins)
+        let natSources: Map<UInt32, martlet_address> = try pinned("nat_sources", pins)
+        let natAddresses: Map<martlet_address, UInt32> = try pinned("nat_addresses", pins)
+        let natShares: Map<UInt32, martlet_nat_share> = try pinned("nat_shares", pins)
+        let natTables: Map<UInt32, UInt32> = try pinned("nat_tables", pins)
         let verdictCounters: Map<UInt32, martlet_count> = try pinned("verdict_counters", pins)
         let serviceCounters: Map<UInt32, martlet_traffic> = try pinned("service_counters", pins)
         let backendCounters: Map<UInt32, martlet_traffic> = try pinned("backend_counters", pins)
@@ -97,6 +127,12 @@ package struct Tables: ~Copyable, Sendable {
         self.slotTables = slotTables
         self.backends = backends
         self.egresses = egresses
+        self.egressNumbers = egressNumbers
+        self.natReturns = natReturns
+        self.natSources = natSources
+        self.natAddresses = natAddresses
+        self.natShares = natShares
+        self.natTables = natTables
         self.verdictCounters = verdictCounters
         self.serviceCounters = serviceCounters
         self.backendCounters = backendCounters
@@ -115,6 +151,12 @@ package struct Tables: ~Copyable, Sendable {
         try file.reuse(slotTables)
         try file.reuse(backends)
         try file.reuse(egresses)
+        try file.reuse(egressNumbers)
+        try file.reuse(natReturns)
+        try file.reuse(natSources)
+        try file.reuse(natAddresses)
+        try file.reuse(natShares)
+        try file.reuse(natTables)
         try file.reuse(verdictCounters)
         try file.reuse(serviceCounters)
         try file.reuse(backendCounters)
@@ -134,6 +176,12 @@ package struct Tables: ~Copyable, Sendable {
         try slotTables.pin(at: pins.path(of: slotTables.name))
         try backends.pin(at: pins.path(of: backends.name))
         try egresses.pin(at: pins.path(of: egresses.name))
+        try egressNumbers.pin(at: pins.path(of: egressNumbers.name))
+        try natReturns.pin(at: pins.path(of: natReturns.name))
+        try natSources.pin(at: pins.path(of: natSources.name))
+        try natAddresses.pin(at: pins.path(of: natAddresses.name))
+        try natShares.pin(at: pins.path(of: natShares.name))
+        try natTables.pin(at: pins.path(of: natTables.name))
         try verdictCounters.pin(at: pins.path(of: verdictCounters.name))
         try serviceCounters.pin(at: pins.path(of: serviceCounters.name))
         try backendCounters.pin(at: pins.path(of: backendCounters.name))

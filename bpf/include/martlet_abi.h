@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
-#define MARTLET_ABI 2
+#define MARTLET_ABI 3
 
 enum martlet_limit {
 	/*
@@ -44,6 +44,17 @@ enum martlet_limit {
 	MARTLET_EXTENSION_LIMIT = 4,
 	/* Bytes of a packet that is too big which the ICMP error quotes. */
 	MARTLET_QUOTE_BYTES = 128,
+	/* Addresses that full-nat sends from; 0 is none. */
+	MARTLET_NAT_ADDRESS_LIMIT = 1 << 8,
+	/* Ports that share a bucket: their words are one cache line. */
+	MARTLET_NAT_LANES = 8,
+	/* Buckets of an address. Those of the ports below 1024 stay empty. */
+	MARTLET_NAT_BUCKETS = (1 << 16) / MARTLET_NAT_LANES,
+	MARTLET_NAT_FIRST_BUCKET = 1024 / MARTLET_NAT_LANES,
+	/* Parts of all flows of one family, each of which has its NAT address. */
+	MARTLET_NAT_SHARES = 1 << 8,
+	/* Addresses and ports of backends whose answers are made the VIP's. */
+	MARTLET_NAT_RETURN_LIMIT = 1 << 16,
 	/* ICMP errors that one CPU sends in a tick of the kernel's clock; more are dropped. */
 	MARTLET_ERRORS_PER_TICK = 16,
 };
@@ -81,6 +92,8 @@ enum martlet_service_flag {
 	MARTLET_SERVICE_HAS_ACCESS_LIST = 1 << 0,
 	/* A source that no prefix in `access` covers may not use it. */
 	MARTLET_SERVICE_DENIES_OTHERS = 1 << 1,
+	/* Its backends see addresses of ours: every flow has an entry in `nat_tables`. */
+	MARTLET_SERVICE_FULL_NAT = 1 << 2,
 };
 
 /*
@@ -139,6 +152,9 @@ struct martlet_fragment {
 	__u32 service; /* its id */
 	__u32 backend; /* its id */
 	__u64 hash;    /* of the flow: later fragments take the same path in a tunnel */
+	__u32 nat;     /* the flow's place among the NAT flows; 0: it has none */
+	__u32 zero;
+	struct martlet_address vip; /* of an answer: what it is made from */
 };
 
 /*
@@ -162,6 +178,8 @@ enum martlet_forwarding {
 	MARTLET_L2_DSR = 1,
 	MARTLET_IPIP = 2,
 	MARTLET_GUE = 3,
+	MARTLET_NAT = 4,
+	MARTLET_FULL_NAT = 5,
 };
 
 /*
@@ -187,7 +205,81 @@ struct martlet_backend {
 	 * that a receiver spreads the flows of one balancer over its queues; they are 0 there.
 	 */
 	__be32 source_entropy;
-	__u8 unused[12];
+	__be16 port; /* of the NAT modes: where the backend takes it; 0: the service's port */
+	__u8 unused[10];
+};
+
+/* Key of `nat_returns`: from where a backend of a `nat` service answers. */
+struct martlet_nat_key {
+	struct martlet_address backend; /* as in `vips` */
+	__be16 port;			/* 0: any port */
+	__u8 protocol;
+	__u8 zero;
+};
+
+/* Value of `nat_returns`: as whose the answer leaves. */
+struct martlet_nat_return {
+	struct martlet_address vip; /* as in `vips` */
+	__be16 port;		    /* 0: as it is */
+	__u16 zero;
+};
+
+/*
+ * Value of `nat_shares`: at which NAT address the flows of a share are, as an index of
+ * `nat_sources`. Those of IPv4 come first.
+ */
+struct martlet_nat_share {
+	__u16 owner;  /* 0: there is none */
+	__u16 former; /* where flows that were opened before may still be; 0: nowhere */
+};
+
+/*
+ * What is known of a flow at a glance, in one word, so that a CPU gets hold of a port by one
+ * compare-and-swap. 0: the port is free.
+ */
+enum martlet_nat_word {
+	MARTLET_NAT_STATE = 7,	      /* enum martlet_nat_state */
+	MARTLET_NAT_TIME_SHIFT = 3,   /* 29 bits: when it was last used, in units of 2^30 ns */
+	MARTLET_NAT_TIME_BITS = 29,
+	MARTLET_NAT_TAG_SHIFT = 32,   /* 32 bits: the upper half of the flow's hash */
+};
+
+enum martlet_nat_state {
+	MARTLET_NAT_FREE,
+	MARTLET_NAT_MAKING,	 /* a CPU is about to write it */
+	MARTLET_NAT_OPENING,	 /* the client has sent SYN */
+	MARTLET_NAT_ANSWERED,	 /* the backend has answered */
+	MARTLET_NAT_ESTABLISHED, /* the client, too: it is no forged address */
+	MARTLET_NAT_CLOSING,	 /* one of them has sent FIN or RST */
+	MARTLET_NAT_DATAGRAMS,	 /* UDP has no states */
+	MARTLET_NAT_STATE_COUNT,
+};
+
+/*
+ * How long a flow keeps its port while nothing is sent, in units of 30 * 2^30 ns, one byte for each
+ * martlet_nat_state. Established: two hours and four minutes, closing: four minutes (RFC 5382
+ * §5); datagrams: five minutes (RFC 4787 §4.3); opening: four SYNs (RFC 6298 §2).
+ */
+#define MARTLET_NAT_IDLE_UNIT	30
+#define MARTLET_NAT_IDLE_LIMITS 0x0a08f802010100ull
+
+/* The rest of what is known of a flow of `full-nat`. One cache line. Addresses as in `vips`. */
+struct martlet_nat_flow {
+	struct martlet_address client;
+	struct martlet_address vip; /* that the client addressed */
+	struct martlet_address backend;
+	__be16 client_port;
+	__be16 vip_port;
+	__be16 backend_port;
+	__u16 backend_id;
+	/* From where the client's packets come: answers leave that way. Egress 0: ask the kernel. */
+	struct martlet_next_hop last_hop;
+};
+
+/* Value of the tables of one NAT address: eight ports. The number of a bucket is port / 8. */
+struct martlet_nat_bucket {
+	__u64 word[MARTLET_NAT_LANES];
+	struct martlet_nat_flow flow[MARTLET_NAT_LANES];
 };
 
 /* A VLAN tag: IEEE 802.1Q §9. */
@@ -227,6 +319,10 @@ struct martlet_settings {
 enum martlet_setting {
 	/* Answers leave as MARTLET_EGRESS_REDIRECT_BACK says: an interface of ours is a veth. */
 	MARTLET_SETTING_REDIRECT_REPLIES = 1 << 0,
+	/* Some service is `nat`: `nat_returns` is to be asked. */
+	MARTLET_SETTING_NAT_RETURNS = 1 << 1,
+	/* There are addresses to send from: `nat_addresses` is to be asked. */
+	MARTLET_SETTING_NAT_ADDRESSES = 1 << 2,
 };
 
 /* What the slot is a hash of: the bytes of the flow as they are in the packet. */
@@ -272,62 +368,48 @@ struct martlet_budget {
  * the packets received. The name's first word says what the kernel is told to do with it.
  */
 /* clang-format off: it takes the lists for calls, one inside the other. */
-#define MARTLET_FORWARDS(verdict)                                                                  \
-	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address")                        \
-	verdict(FORWARD_IPIP, "forwarded in an IP tunnel")                                         \
-	verdict(FORWARD_GUE, "forwarded in a UDP tunnel")
+#define MARTLET_FORWARDS(verdict) \
+	verdict(FORWARD_L2_DSR, "forwarded with the backend's MAC address") \
+	verdict(FORWARD_IPIP, "forwarded in an IP tunnel") \
+	verdict(FORWARD_GUE, "forwarded in a UDP tunnel") \
+	verdict(FORWARD_NAT, "forwarded with the backend's address and port") \
+	verdict(FORWARD_FULL_NAT, "forwarded with the backend's address, from one of ours") \
+	verdict(FORWARD_RETURN, "answer of a NAT backend, sent to its client as the VIP's")
 
-#define MARTLET_REPLIES(verdict)                                                                   \
-	verdict(REPLY_ECHO, "ping to a VIP, answered")                                             \
+#define MARTLET_REPLIES(verdict) \
+	verdict(REPLY_ECHO, "ping to a VIP, answered") \
 	verdict(REPLY_TOO_BIG, "too big for the way to the backend: the sender was told")
 
-#define MARTLET_PASSES(verdict)                                                                    \
-	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel")                          \
-		verdict(PASS_NO_SERVICE, "not for a VIP: left to the kernel") verdict(             \
-			PASS_VIP_PORT,                                                             \
-			"for a VIP, but no service has that port: left to the kernel")             \
-			verdict(PASS_VIP_PROTOCOL,                                                 \
-				"for a VIP, but neither TCP, UDP nor ICMP: left to the kernel")    \
-				verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left "   \
-						   "to the kernel")
+#define MARTLET_PASSES(verdict) \
+	verdict(PASS_NOT_IP, "neither IPv4 nor IPv6: left to the kernel") \
+	verdict(PASS_NO_SERVICE, "not for a VIP: left to the kernel") \
+	verdict(PASS_VIP_PORT, "for a VIP, but no service has that port: left to the kernel") \
+	verdict(PASS_VIP_PROTOCOL, "for a VIP, but neither TCP, UDP nor ICMP: left to the kernel") \
+	verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left to the kernel") \
+	verdict(PASS_RETURN, "answer of a NAT backend, made the VIP's: the kernel takes it on") \
+	verdict(PASS_NO_ROUTE, "answer of a NAT backend that the kernel may not forward: left to it") \
+	verdict(PASS_NAT_ADDRESS, "for a NAT address, but of no flow: left to the kernel")
 
-#define MARTLET_DROPS(verdict)                                                                     \
-	verdict(DROP_TRUNCATED, "header cut short") verdict(DROP_MALFORMED,                        \
-							    "header contradicts itself")           \
-		verdict(DROP_MARTIAN, "for a VIP, from or to an address that no such packet can "  \
-				      "have") verdict(DROP_EXTENSIONS,                             \
-						      "for a VIP, with too many IPv6 extension "   \
-						      "headers") verdict(DROP_SOURCE_ROUTED,       \
-									 "for a VIP, on a way "    \
-									 "that its sender chose")  \
-			verdict(DROP_TUNNEL, "tunnel to a VIP: balancers would pass it round in "  \
-					     "circles") verdict(                                   \
-				DROP_FRAGMENT, "fragment for a VIP whose first one was not seen")  \
-				verdict(DROP_FRAGMENT_OVERLAP, "fragment for a VIP that would "    \
-							       "overwrite a header") verdict(      \
-					DROP_VIP_PORT, "for a VIP, but no service has that port")  \
-					verdict(DROP_SOURCE_DENIED,                                \
-						"source not allowed by the service's access list") \
-						verdict(DROP_EXPIRED, "for a VIP, at the end of "  \
-								      "its time to live") verdict( \
-							DROP_NO_BACKEND,                           \
-							"no backend of the service can serve")     \
-							verdict(DROP_NO_NEXT_HOP,                  \
-								"next hop of the backend is not "  \
-								"known") verdict(DROP_TOO_BIG,     \
-										 "too big for "    \
-										 "the way to the " \
-										 "backend, and "   \
-										 "too many such "  \
-										 "to say so")      \
-								verdict(DROP_NO_ROOM,              \
-									"no room in the buffer "   \
-									"for the outer header")    \
-									verdict(DROP_BROKEN_TABLE, \
-										"tables "          \
-										"contradict each " \
-										"other: please "   \
-										"report this")
+#define MARTLET_DROPS(verdict) \
+	verdict(DROP_TRUNCATED, "header cut short") \
+	verdict(DROP_MALFORMED, "header contradicts itself") \
+	verdict(DROP_MARTIAN, "for a VIP, from or to an address that no such packet can have") \
+	verdict(DROP_EXTENSIONS, "for a VIP, with too many IPv6 extension headers") \
+	verdict(DROP_SOURCE_ROUTED, "for a VIP, on a way that its sender chose") \
+	verdict(DROP_TUNNEL, "tunnel to a VIP: balancers would pass it round in circles") \
+	verdict(DROP_FRAGMENT, "fragment for a VIP whose first one was not seen") \
+	verdict(DROP_FRAGMENT_OVERLAP, "fragment for a VIP that would overwrite a header") \
+	verdict(DROP_VIP_PORT, "for a VIP, but no service has that port") \
+	verdict(DROP_SOURCE_DENIED, "source not allowed by the service's access list") \
+	verdict(DROP_EXPIRED, "at the end of its time to live") \
+	verdict(DROP_NO_BACKEND, "no backend of the service can serve") \
+	verdict(DROP_NAT_EXHAUSTED, "no NAT port is free: add addresses to the pool") \
+	verdict(DROP_NAT_NO_FLOW, "for a full-nat service, of no flow that was opened here") \
+	verdict(DROP_NAT_BUSY, "flow being opened by another CPU at this moment") \
+	verdict(DROP_NO_NEXT_HOP, "next hop of the backend is not known") \
+	verdict(DROP_TOO_BIG, "too big for the way, and too many such to say so") \
+	verdict(DROP_NO_ROOM, "no room in the buffer for the outer header") \
+	verdict(DROP_BROKEN_TABLE, "tables contradict each other: please report this")
 
 /* clang-format on */
 #define MARTLET_ENUMERATE(name, text) MARTLET_##name,
@@ -349,20 +431,21 @@ enum martlet_verdict_kind {
 };
 
 /* The same for the program at the other end of a tunnel. */
-#define MARTLET_DECAPSULATIONS(verdict)                                                            \
-	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel") verdict(                 \
-		DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel")                          \
-		verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel") verdict(           \
-			PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel")              \
-	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel")                  \
-				verdict(PASS_TUNNEL_FRAGMENT,                                      \
-					"fragment of a tunnel's packet: left to the kernel")
+/* clang-format off */
+#define MARTLET_DECAPSULATIONS(verdict) \
+	verdict(DECAPSULATED_IPV4, "IPv4 packet taken out of its tunnel") \
+	verdict(DECAPSULATED_IPV6, "IPv6 packet taken out of its tunnel") \
+	verdict(DECAPSULATED_GUE, "packet taken out of its UDP tunnel") \
+	verdict(PASS_NOT_TUNNELLED, "not an IP tunnel's: left to the kernel") \
+	verdict(PASS_NOT_ADDRESSED, "tunnel of another host: left to the kernel") \
+	verdict(PASS_TUNNEL_FRAGMENT, "fragment of a tunnel's packet: left to the kernel")
 
-#define MARTLET_DECAPSULATION_DROPS(verdict)                                                       \
-	verdict(DROP_TUNNEL_TRUNCATED, "header cut short")                                         \
-	verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself")                                \
+#define MARTLET_DECAPSULATION_DROPS(verdict) \
+	verdict(DROP_TUNNEL_TRUNCATED, "header cut short") \
+	verdict(DROP_TUNNEL_MALFORMED, "header contradicts itself") \
 	verdict(DROP_TUNNEL_NO_ROOM, "buffer could not be shortened")
 
+/* clang-format on */
 enum martlet_decapsulation {
 	MARTLET_UNDECAPSULATED, /* not a verdict */
 	MARTLET_DECAPSULATIONS(MARTLET_ENUMERATE) MARTLET_DECAPSULATION_DROPS(MARTLET_ENUMERATE)
@@ -384,7 +467,14 @@ _Static_assert(sizeof(struct martlet_vip_key) == 20, "no hole: the trie compares
 _Static_assert(sizeof(struct martlet_vip) == 20, "no hole");
 _Static_assert(sizeof(struct martlet_access_key) == 24, "no hole: the trie compares every bit");
 _Static_assert(sizeof(struct martlet_fragment_key) == 40, "no hole: the map hashes every byte");
-_Static_assert(sizeof(struct martlet_fragment) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_fragment) == 40, "no hole");
+_Static_assert(sizeof(struct martlet_nat_key) == 20, "no hole: the map hashes every byte");
+_Static_assert(sizeof(struct martlet_nat_return) == 20, "no hole");
+_Static_assert(sizeof(struct martlet_nat_flow) == 64, "one cache line");
+_Static_assert(sizeof(struct martlet_nat_bucket) == 576, "nine cache lines");
+_Static_assert(MARTLET_NAT_STATE_COUNT - 1 <= MARTLET_NAT_STATE, "every state fits the word");
+_Static_assert(MARTLET_NAT_TIME_SHIFT + MARTLET_NAT_TIME_BITS == MARTLET_NAT_TAG_SHIFT,
+	       "the fields fill the word and do not overlap");
 _Static_assert(sizeof(struct martlet_traffic) == 24, "no hole");
 _Static_assert(sizeof(struct martlet_vlan) == 4, "as in the frame");
 _Static_assert(MARTLET_SERVICE_LIMIT <= 1 << 16, "every id fits martlet_service");

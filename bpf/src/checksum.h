@@ -39,3 +39,21 @@ static __always_inline void decrement_ttl(struct iphdr *ip)
 	ip->check = (__sum16)(sum + (sum >= 0xffff));
 	ip->ttl--;
 }
+
+/*
+ * What a change of 32 bits does to a checksum over them: changes are added up and applied as one
+ * (RFC 1624 §3, equation 3).
+ */
+static __always_inline __u64 change_of(__be32 before, __be32 after)
+{
+	return (__u64)(__u32)~before + after;
+}
+
+static __always_inline __sum16 changed_checksum(__sum16 checksum, __u64 changes)
+{
+	__u64 sum = (__u16)~checksum + changes;
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+	return (__sum16)~fold((__u32)sum);
+}

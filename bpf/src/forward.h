@@ -12,9 +12,12 @@
 #include "cursor.h"
 #include "frame.h"
 #include "maps.h"
+#include "nat.h"
 #include "parse.h"
 #include "reply.h"
 #include "select.h"
+#include "service.h"
+#include "translate.h"
 
 #define OUTER_TTL     64     /* RFC 1700 and Linux's default: the tunnel is as long as a path */
 #define DONT_FRAGMENT 0x4000 /* RFC 791 §3.1; without fragments the identification may be 0 */
@@ -154,33 +157,114 @@ static __always_inline __u32 outer_bytes(const struct martlet_backend *backend)
 	}
 }
 
-static __always_inline enum martlet_verdict write_frame(struct xdp_md *context,
-							const struct packet *packet,
-							const struct martlet_backend *backend,
-							const struct link_header *link, __u64 hash)
+/* The packet as it is, one hop older, in a frame with another link header. */
+static __always_inline enum martlet_verdict write_routed_frame(struct xdp_md *context,
+							       const struct packet *packet,
+							       const struct link_header *link,
+							       enum martlet_verdict verdict)
 {
-	__u32 outer = outer_bytes(backend);
-	int growth = (int)(outer + link_header_bytes(link) - packet->link_bytes);
+	int growth = (int)(link_header_bytes(link) - packet->link_bytes);
 	struct cursor cursor;
 
 	if (growth != 0 && bpf_xdp_adjust_head(context, -growth))
 		return MARTLET_DROP_NO_ROOM;
 	cursor = cursor_of(context);
-	if (outer == 0) {
-		if (!write_link_header(&cursor, link, type_of_family(packet->family)) ||
-		    !count_hop(&cursor, packet->family))
-			return MARTLET_DROP_TRUNCATED;
-		return MARTLET_FORWARD_L2_DSR;
-	}
+	if (!write_link_header(&cursor, link, type_of_family(packet->family)) ||
+	    !count_hop(&cursor, packet->family))
+		return MARTLET_DROP_TRUNCATED;
+	return verdict;
+}
+
+/* The packet inside another one. */
+static __always_inline enum martlet_verdict
+write_tunnel_frame(struct xdp_md *context, const struct packet *packet,
+		   const struct martlet_backend *backend, const struct link_header *link,
+		   __u64 hash)
+{
+	int growth = (int)(outer_bytes(backend) + link_header_bytes(link) - packet->link_bytes);
+	struct cursor cursor;
+
+	if (bpf_xdp_adjust_head(context, -growth))
+		return MARTLET_DROP_NO_ROOM;
+	cursor = cursor_of(context);
 	if (!write_link_header(&cursor, link, type_of_family(backend->family)) ||
 	    !write_outer(&cursor, packet, backend, hash))
 		return MARTLET_DROP_TRUNCATED;
 	return backend->forwarding == MARTLET_GUE ? MARTLET_FORWARD_GUE : MARTLET_FORWARD_IPIP;
 }
 
+/* The ends that the packets of a flow have on the way to its backend. */
+static __always_inline int ends_towards(const struct packet *packet,
+					const struct martlet_backend *backend,
+					const struct choice *choice, struct ends *ends)
+{
+	__u32 address = NAT_ADDRESS(choice->nat);
+	const struct martlet_address *source;
+
+	*ends = (struct ends){
+		.source = source_of(packet),
+		.destination = address_of(backend),
+		.source_port = source_port_of(packet),
+		.destination_port = backend->port ? backend->port : destination_port_of(packet),
+		.hides_routers = choice->nat != 0,
+	};
+	if (choice->nat == 0)
+		return 1;
+	source = bpf_map_lookup_elem(&nat_sources, &address);
+	if (!source)
+		return 0;
+	ends->source = *source;
+	ends->source_port = bpf_htons((__u16)choice->nat);
+	return 1;
+}
+
+static __noinline enum martlet_verdict translate_and_write(struct xdp_md *context,
+							   const struct packet *packet,
+							   const struct martlet_backend *backend,
+							   const struct link_header *link,
+							   const struct choice *choice)
+{
+	struct ends ends = {};
+
+	if (backend->family != packet->family ||
+	    (backend->forwarding == MARTLET_FULL_NAT) != (choice->nat != 0) ||
+	    !ends_towards(packet, backend, choice, &ends))
+		return MARTLET_DROP_BROKEN_TABLE;
+	if (!translate(context, packet, &ends))
+		return MARTLET_DROP_TRUNCATED;
+	return write_routed_frame(context, packet, link,
+				  choice->nat ? MARTLET_FORWARD_FULL_NAT : MARTLET_FORWARD_NAT);
+}
+
+static __always_inline enum martlet_verdict write_frame(struct xdp_md *context,
+							const struct packet *packet,
+							const struct martlet_backend *backend,
+							const struct link_header *link,
+							const struct choice *choice)
+{
+	if (backend->forwarding >= MARTLET_NAT)
+		return translate_and_write(context, packet, backend, link, choice);
+	if (backend->forwarding == MARTLET_L2_DSR)
+		return write_routed_frame(context, packet, link, MARTLET_FORWARD_L2_DSR);
+	return write_tunnel_frame(context, packet, backend, link, choice->hash);
+}
+
+/* The link header of frames by this egress to a neighbour there. */
+static __always_inline struct link_header link_to(const __u8 *mac,
+						  const struct martlet_egress *egress)
+{
+	struct link_header link;
+
+	__builtin_memcpy(link.destination, mac, ETH_ALEN);
+	__builtin_memcpy(link.source, egress->mac, ETH_ALEN);
+	__builtin_memcpy(link.vlan, egress->vlan, sizeof(link.vlan));
+	return link;
+}
+
 static __always_inline struct forwarding forward(struct xdp_md *context,
 						 const struct packet *packet,
-						 const struct martlet_backend *backend, __u64 hash)
+						 const struct martlet_backend *backend,
+						 const struct choice *choice)
 {
 	union next_hop next_hop = {.word = *(const volatile __u64 *)&backend->next_hop};
 	__u32 index = next_hop.parts.egress;
@@ -197,7 +281,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		result.verdict = MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}
-	if (backend->forwarding == MARTLET_L2_DSR && packet->ttl <= 1) {
+	if (outer_bytes(backend) == 0 && packet->ttl <= 1) {
 		result.verdict = MARTLET_DROP_EXPIRED;
 		return result;
 	}
@@ -208,9 +292,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 	}
 	result.interface = egress->interface;
 	result.is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
-	__builtin_memcpy(link.destination, next_hop.parts.mac, ETH_ALEN);
-	__builtin_memcpy(link.source, egress->mac, ETH_ALEN);
-	__builtin_memcpy(link.vlan, egress->vlan, sizeof(link.vlan));
-	result.verdict = write_frame(context, packet, backend, &link, hash);
+	link = link_to(next_hop.parts.mac, egress);
+	result.verdict = write_frame(context, packet, backend, &link, choice);
 	return result;
 }

@@ -28,6 +28,7 @@ static __noinline int remember_fragment(const struct packet *packet, const struc
 		.service = choice->service,
 		.backend = choice->backend,
 		.hash = choice->hash,
+		.nat = choice->nat,
 	};
 
 	/* Without room the later ones are lost, and counted as such. */
@@ -58,5 +59,6 @@ static __noinline enum martlet_verdict follow_first_fragment(const struct packet
 	choice->service = first->service;
 	choice->backend = first->backend;
 	choice->hash = first->hash;
+	choice->nat = first->nat;
 	return MARTLET_UNDECIDED;
 }

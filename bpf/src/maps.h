@@ -55,7 +55,7 @@ struct {
 	__type(value, __u32); /* enum martlet_access */
 } access SEC(".maps");
 
-/* The only one that the program writes, besides the counters. */
+/* Written by the program. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MARTLET_FRAGMENT_LIMIT);
@@ -104,6 +104,64 @@ struct {
 	__type(key, __u32);
 	__type(value, struct martlet_egress);
 } egresses SEC(".maps");
+
+/* The number in `egresses` of a kernel's interface that takes frames redirected to it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MARTLET_EGRESS_LIMIT);
+	__type(key, __u32);
+	__type(value, __u32);
+} egress_numbers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, MARTLET_NAT_RETURN_LIMIT);
+	__type(key, struct martlet_nat_key);
+	__type(value, struct martlet_nat_return);
+} nat_returns SEC(".maps");
+
+/* The addresses that `full-nat` sends from, as in `vips`, by number; 0s: the number is free. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MARTLET_NAT_ADDRESS_LIMIT);
+	__type(key, __u32);
+	__type(value, struct martlet_address);
+} nat_sources SEC(".maps");
+
+/* The same the other way round. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, MARTLET_NAT_ADDRESS_LIMIT);
+	__type(key, struct martlet_address);
+	__type(value, __u32);
+} nat_addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2 * MARTLET_NAT_SHARES);
+	__type(key, __u32);
+	__type(value, struct martlet_nat_share);
+} nat_shares SEC(".maps");
+
+/*
+ * One table for each NAT address, written by the program: 4.5 MiB. Mapped, so that it begins with
+ * a page and a bucket with a cache line.
+ */
+struct nat_table {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARTLET_NAT_BUCKETS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct martlet_nat_bucket));
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, MARTLET_NAT_ADDRESS_LIMIT);
+	__type(key, __u32);
+	__array(values, struct nat_table);
+} nat_tables SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -11,7 +11,9 @@
 #include "icmp.h"
 #include "maps.h"
 #include "martlet_abi.h"
+#include "nat.h"
 #include "parse.h"
+#include "returns.h"
 #include "select.h"
 #include "service.h"
 
@@ -36,11 +38,13 @@ static __noinline const struct martlet_service *search_service(const struct pack
 }
 
 /* The backend of a flow, or of the flow that an ICMP error is about. */
-static __always_inline enum martlet_verdict choose_for_flow(const struct packet *packet,
+static __always_inline enum martlet_verdict choose_for_flow(struct xdp_md *context,
+							    const struct packet *packet,
 							    struct choice *choice)
 {
 	const struct martlet_service *service = find_service(packet);
-	__u32 no_service;
+	const struct martlet_settings *setting;
+	__u32 zero = 0, no_service;
 
 	if (!service) {
 		if (!may_be_vip(packet))
@@ -54,7 +58,14 @@ static __always_inline enum martlet_verdict choose_for_flow(const struct packet 
 		return MARTLET_DROP_MARTIAN;
 	if (service->flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
 		return MARTLET_DROP_SOURCE_DENIED;
-	return choose_slot(service, packet, choice);
+	setting = bpf_map_lookup_elem(&settings, &zero);
+	if (!setting)
+		return MARTLET_DROP_BROKEN_TABLE;
+	choice->service = service->id;
+	choice->hash = hash_flow(packet, setting->hash_key);
+	if (service->flags & MARTLET_SERVICE_FULL_NAT)
+		return choose_nat_flow(context, service, packet, choice);
+	return choose_slot(service, choice);
 }
 
 static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,
@@ -72,11 +83,18 @@ static __always_inline enum martlet_verdict choose(struct xdp_md *context, struc
 			return verdict;
 	}
 	if (packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR)
-		return choose_for_flow(packet, choice);
+		return choose_for_flow(context, packet, choice);
 	return if_for_vip(packet,
 			  packet->protocol == IPPROTO_IPIP || packet->protocol == IPPROTO_IPV6
 				  ? MARTLET_DROP_TUNNEL
 				  : MARTLET_PASS_VIP_PROTOCOL);
+}
+
+/* Whether a backend may have sent it, although it is for no VIP. */
+static __always_inline int may_be_answer(const struct packet *packet)
+{
+	return packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR ||
+	       packet->kind == PACKET_LATER_FRAGMENT;
 }
 
 static __always_inline struct forwarding balance(struct xdp_md *context, struct packet *packet)
@@ -88,6 +106,8 @@ static __always_inline struct forwarding balance(struct xdp_md *context, struct 
 	if (result.verdict != MARTLET_UNDECIDED)
 		return result;
 	result.verdict = choose(context, packet, &choice);
+	if (result.verdict == MARTLET_PASS_NO_SERVICE && may_be_answer(packet))
+		result.verdict = carry_answer(context, packet, &result);
 	if (result.verdict != MARTLET_UNDECIDED)
 		return result;
 
@@ -102,7 +122,7 @@ static __always_inline struct forwarding balance(struct xdp_md *context, struct 
 		remember_fragment(packet, &choice);
 	if (packet->kind == PACKET_LATER_FRAGMENT)
 		count_traffic(&service_counters, choice.service, packet->bytes, 0);
-	result = forward(context, packet, backend, choice.hash);
+	result = forward(context, packet, backend, &choice);
 	if ((int)result.verdict < MARTLET_FIRST_REPLY)
 		count_traffic(&backend_counters, choice.backend, packet->bytes,
 			      packet->is_new_flow);

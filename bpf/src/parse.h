@@ -40,6 +40,7 @@ struct packet {
 	__u8 ttl;	       /* or hop limit */
 	__u8 is_first_fragment;
 	__u8 is_new_flow;
+	__u8 ends_flow;
 	__u8 is_martian; /* from or to an address that no packet to a VIP can have */
 	__u8 protocol;	 /* of the transport */
 	union {
@@ -65,6 +66,23 @@ static __always_inline void set_ports(struct packet *packet, struct ports ports)
 	}
 }
 
+static __always_inline __be16 source_port_of(const struct packet *packet)
+{
+	return packet->family == 4 ? packet->flow.v4.source_port : packet->flow.v6.source_port;
+}
+
+static __always_inline __be16 destination_port_of(const struct packet *packet)
+{
+	return packet->family == 4 ? packet->flow.v4.destination_port
+				   : packet->flow.v6.destination_port;
+}
+
+/* Of an ICMP error that of the packet it quotes. */
+static __always_inline __u8 flow_protocol_of(const struct packet *packet)
+{
+	return packet->family == 4 ? packet->flow.v4.protocol : packet->flow.v6.protocol;
+}
+
 static __always_inline enum martlet_verdict parse_tcp(struct cursor *cursor, struct packet *packet,
 						      __u32 left)
 {
@@ -76,6 +94,7 @@ static __always_inline enum martlet_verdict parse_tcp(struct cursor *cursor, str
 		return MARTLET_DROP_MALFORMED;
 	packet->kind = PACKET_FLOW;
 	packet->is_new_flow = tcp->syn && !tcp->ack;
+	packet->ends_flow = tcp->fin || tcp->rst;
 	set_ports(packet, (struct ports){tcp->source, tcp->dest});
 	return MARTLET_UNDECIDED;
 }

@@ -12,6 +12,7 @@ struct choice {
 	__u64 hash; /* of the flow */
 	__u32 service;
 	__u32 backend;
+	__u32 nat; /* the flow's place among the NAT flows; 0: it has none */
 };
 
 static __always_inline __u64 hash_flow(const struct packet *packet, const __u64 key[2])
@@ -20,22 +21,16 @@ static __always_inline __u64 hash_flow(const struct packet *packet, const __u64 
 				   : siphash(packet->flow.words, sizeof(packet->flow.v6) / 8, key);
 }
 
+/* By the hash of the flow, which is in `choice`. */
 static __always_inline enum martlet_verdict choose_slot(const struct martlet_service *service,
-							const struct packet *packet,
 							struct choice *choice)
 {
-	const struct martlet_settings *setting;
 	const struct martlet_slot_pair *pair;
-	__u32 zero = 0, slot, index;
-	void *slots;
+	__u32 slot, index;
+	void *slots = bpf_map_lookup_elem(&slot_tables, &choice->service);
 
-	choice->service = service->id;
-	setting = bpf_map_lookup_elem(&settings, &zero);
-	slots = bpf_map_lookup_elem(&slot_tables, &choice->service);
-	if (!setting || !slots)
+	if (!slots)
 		return MARTLET_DROP_BROKEN_TABLE;
-
-	choice->hash = hash_flow(packet, setting->hash_key);
 	slot = (__u32)choice->hash & service->slot_mask;
 	index = slot / 2;
 	pair = bpf_map_lookup_elem(slots, &index);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Answers of the backends of the NAT modes, on their way to the client: what is for no VIP may be
+ * one of them.
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include "forward.h"
+#include "fragments.h"
+#include "maps.h"
+#include "nat.h"
+#include "parse.h"
+#include "reply.h"
+#include "service.h"
+#include "translate.h"
+
+#define SOCKET_INET  2 /* AF_INET and AF_INET6; <sys/socket.h> is libc's */
+#define SOCKET_INET6 10
+
+/* What becomes of an answer. */
+struct answer {
+	struct ends ends;
+	struct martlet_next_hop last_hop; /* egress 0: the kernel is asked for the way */
+	__u32 nat;			  /* the flow's place among the NAT flows; 0: it has none */
+};
+
+/* Of `full-nat`: the flow that is at this place, if that is the backend's which answers. */
+static __always_inline enum martlet_verdict answer_at(const struct packet *packet, __u32 place,
+						      struct answer *answer)
+{
+	struct martlet_nat_bucket *bucket = nat_bucket(NAT_ADDRESS(place), NAT_BUCKET(place));
+	struct martlet_address source = source_of(packet);
+	const struct martlet_nat_flow *flow;
+	__u32 state;
+
+	if (!bucket)
+		return MARTLET_PASS_NAT_ADDRESS;
+	flow = &bucket->flow[NAT_LANE(place)];
+	state = nat_state(bucket->word[NAT_LANE(place)]);
+	if (state == MARTLET_NAT_FREE || state == MARTLET_NAT_MAKING ||
+	    !are_equal(&flow->backend, &source))
+		return MARTLET_PASS_NAT_ADDRESS;
+	answer->nat = place;
+	answer->last_hop = flow->last_hop;
+	answer->ends = (struct ends){
+		.source = flow->vip,
+		.destination = flow->client,
+		.source_port = flow->vip_port,
+		.destination_port = flow->client_port,
+		.hides_routers = 1,
+	};
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		return MARTLET_UNDECIDED;
+	if (flow->backend_port != source_port_of(packet) ||
+	    (state == MARTLET_NAT_DATAGRAMS) != (flow_protocol_of(packet) == IPPROTO_UDP))
+		return MARTLET_PASS_NAT_ADDRESS;
+	if (packet->kind == PACKET_FLOW)
+		renew_nat_word(bucket, NAT_LANE(place), next_nat_state(state, packet, 1));
+	return MARTLET_UNDECIDED;
+}
+
+/* Of `nat`: from this address and port only backends answer. */
+static __always_inline enum martlet_verdict answer_from(const struct packet *packet,
+							struct answer *answer)
+{
+	struct martlet_nat_key key = {
+		.backend = source_of(packet),
+		.port = source_port_of(packet),
+		.protocol = flow_protocol_of(packet),
+	};
+	const struct martlet_nat_return *found = bpf_map_lookup_elem(&nat_returns, &key);
+
+	if (!found) {
+		key.port = 0;
+		found = bpf_map_lookup_elem(&nat_returns, &key);
+	}
+	if (!found)
+		return MARTLET_PASS_NO_SERVICE;
+	answer->ends = (struct ends){
+		.source = found->vip,
+		.destination = destination_of(packet),
+		.source_port = found->port ? found->port : source_port_of(packet),
+		.destination_port = destination_port_of(packet),
+	};
+	return MARTLET_UNDECIDED;
+}
+
+static __always_inline enum martlet_verdict answer_after_first(const struct packet *packet,
+							       struct answer *answer)
+{
+	struct martlet_fragment_key key = fragment_key(packet);
+	const struct martlet_fragment *first = bpf_map_lookup_elem(&fragments, &key);
+
+	if (!first)
+		return MARTLET_PASS_NO_SERVICE;
+	if (first->nat)
+		return answer_at(packet, first->nat, answer);
+	answer->ends = (struct ends){
+		.source = first->vip,
+		.destination = destination_of(packet),
+	};
+	return MARTLET_UNDECIDED;
+}
+
+/* Whose answer the packet is, if it is one. */
+static __noinline enum martlet_verdict find_answer(const struct packet *packet,
+						   struct answer *answer)
+{
+	__u32 zero = 0;
+	const struct martlet_settings *setting = bpf_map_lookup_elem(&settings, &zero);
+	struct martlet_address destination = destination_of(packet);
+	const __u32 *address;
+
+	if (!setting || packet->is_martian)
+		return MARTLET_PASS_NO_SERVICE;
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		return answer_after_first(packet, answer);
+	if (setting->flags & MARTLET_SETTING_NAT_ADDRESSES) {
+		address = bpf_map_lookup_elem(&nat_addresses, &destination);
+		if (address)
+			return answer_at(packet,
+					 *address << 16 | bpf_ntohs(destination_port_of(packet)),
+					 answer);
+	}
+	if (setting->flags & MARTLET_SETTING_NAT_RETURNS)
+		return answer_from(packet, answer);
+	return MARTLET_PASS_NO_SERVICE;
+}
+
+/* A way that is known: an egress and whom to send to there. */
+struct way {
+	__u8 mac[ETH_ALEN];
+	__u16 number; /* of the egress */
+};
+
+/*
+ * The way that the kernel would send the answer; MARTLET_PASS_RETURN if only the kernel can take
+ * it, because it has to find out the neighbour's MAC address or has an interface of another kind.
+ */
+static __noinline enum martlet_verdict ask_kernel(struct xdp_md *context,
+						  const struct packet *packet,
+						  const struct answer *answer, struct way *way,
+						  __u32 *mtu)
+{
+	struct bpf_fib_lookup route = {
+		.family = packet->family == 4 ? SOCKET_INET : SOCKET_INET6,
+		.l4_protocol = packet->protocol,
+		.sport = answer->ends.source_port,
+		.dport = answer->ends.destination_port,
+		.tot_len = (__u16)packet->ip_bytes,
+		.ifindex = context->ingress_ifindex,
+	};
+	const __u32 *number;
+	long result;
+
+	if (packet->family == 4) {
+		route.ipv4_src = answer->ends.source.word[3];
+		route.ipv4_dst = answer->ends.destination.word[3];
+	} else {
+		__builtin_memcpy(route.ipv6_src, &answer->ends.source, sizeof(route.ipv6_src));
+		__builtin_memcpy(route.ipv6_dst, &answer->ends.destination, sizeof(route.ipv6_dst));
+	}
+	result = bpf_fib_lookup(context, &route, sizeof(route), 0);
+	if (result == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return MARTLET_PASS_RETURN;
+	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
+		*mtu = route.mtu_result;
+		return MARTLET_UNDECIDED;
+	}
+	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return MARTLET_PASS_NO_SERVICE;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS)
+		return MARTLET_PASS_NO_ROUTE;
+	number = bpf_map_lookup_elem(&egress_numbers, &route.ifindex);
+	if (!number)
+		return MARTLET_PASS_RETURN;
+	__builtin_memcpy(way->mac, route.dmac, ETH_ALEN);
+	way->number = (__u16)*number;
+	return MARTLET_UNDECIDED;
+}
+
+static __noinline int remember_answer(const struct packet *packet, const struct answer *answer)
+{
+	struct martlet_fragment_key key = fragment_key(packet);
+	struct martlet_fragment fragment = {.nat = answer->nat, .vip = answer->ends.source};
+
+	return (int)bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
+}
+
+/* Sends the answer by this way. */
+static __always_inline enum martlet_verdict
+send_answer(struct xdp_md *context, const struct packet *packet, const struct answer *answer,
+	    const struct way *way, struct forwarding *result)
+{
+	__u32 index = way->number;
+	const struct martlet_egress *egress = bpf_map_lookup_elem(&egresses, &index);
+	struct link_header link;
+
+	if (!egress || egress->interface == 0)
+		return MARTLET_DROP_BROKEN_TABLE;
+	if (packet->ip_bytes > egress->mtu)
+		return reply_too_big(context, packet, egress->mtu);
+	if (packet->is_first_fragment)
+		remember_answer(packet, answer);
+	if (!translate(context, packet, &answer->ends))
+		return MARTLET_DROP_TRUNCATED;
+	result->interface = egress->interface;
+	result->is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
+	link = link_to(way->mac, egress);
+	return write_routed_frame(context, packet, &link, MARTLET_FORWARD_RETURN);
+}
+
+/* The kernel sends it: what it gets is what it would have sent. */
+static __always_inline enum martlet_verdict
+pass_answer(struct xdp_md *context, const struct packet *packet, const struct answer *answer)
+{
+	if (packet->is_first_fragment)
+		remember_answer(packet, answer);
+	return translate(context, packet, &answer->ends) ? MARTLET_PASS_RETURN
+							 : MARTLET_DROP_TRUNCATED;
+}
+
+/*
+ * What becomes of a packet that is for no VIP: a flow's, an error about one or a later fragment.
+ * Not static: so it is verified once, by itself.
+ */
+__noinline enum martlet_verdict carry_answer(struct xdp_md *context, const struct packet *packet,
+					     struct forwarding *result)
+{
+	struct answer answer = {};
+	struct way way = {};
+	enum martlet_verdict verdict;
+	__u32 mtu = 0;
+
+	if (!packet || !result)
+		return MARTLET_DROP_BROKEN_TABLE;
+	verdict = find_answer(packet, &answer);
+	if (verdict != MARTLET_UNDECIDED)
+		return verdict;
+	if (packet->ttl <= 1)
+		return MARTLET_DROP_EXPIRED;
+	if (answer.last_hop.egress) {
+		__builtin_memcpy(way.mac, answer.last_hop.mac, ETH_ALEN);
+		way.number = answer.last_hop.egress;
+	} else {
+		verdict = ask_kernel(context, packet, &answer, &way, &mtu);
+	}
+	if (verdict == MARTLET_PASS_RETURN)
+		return pass_answer(context, packet, &answer);
+	if (verdict != MARTLET_UNDECIDED)
+		return verdict;
+	if (mtu)
+		return reply_too_big(context, packet, (__u16)mtu);
+	return send_answer(context, packet, &answer, &way, result);
+}

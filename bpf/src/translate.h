@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Giving the packets of a flow other ends: addresses, ports, and the checksums over them. */
+#pragma once
+
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include "checksum.h"
+#include "cursor.h"
+#include "martlet_abi.h"
+#include "parse.h"
+#include "reply.h"
+
+/* Addresses as the tries have them: IPv4 as ::ffff:a.b.c.d. */
+struct ends {
+	struct martlet_address source;
+	struct martlet_address destination;
+	__be16 source_port;
+	__be16 destination_port;
+	/* Whether errors of routers on the way seem to come from `source`, too. */
+	__u32 hides_routers;
+};
+
+static __always_inline __u64 change_address(struct martlet_address *address,
+					    const struct martlet_address *to)
+{
+	__u64 changes = 0;
+
+	for (int i = 0; i < 4; i++)
+		changes += change_of(address->word[i], to->word[i]);
+	*address = *to;
+	return changes;
+}
+
+static __always_inline __u64 change_ports(struct ports *ports, __be16 source, __be16 destination)
+{
+	struct ports to = {source, destination};
+	__u64 changes = change_of(*(__be32 *)ports, *(__be32 *)&to);
+
+	*ports = to;
+	return changes;
+}
+
+/* Returns what the checksum of the transport has to take into account. */
+static __always_inline __u64 change_ipv4(struct iphdr *ip, __be32 source, __be32 destination)
+{
+	__u64 changes = change_of(ip->saddr, source) + change_of(ip->daddr, destination);
+
+	ip->saddr = source;
+	ip->daddr = destination;
+	ip->check = changed_checksum(ip->check, changes);
+	return changes;
+}
+
+static __always_inline __u64 change_ipv6(struct ipv6hdr *ip, const struct martlet_address *source,
+					 const struct martlet_address *destination)
+{
+	return change_address((struct martlet_address *)&ip->saddr, source) +
+	       change_address((struct martlet_address *)&ip->daddr, destination);
+}
+
+/* The transport header at the cursor, after `changes` to the addresses. */
+static __always_inline int change_transport(struct cursor *cursor, __u8 protocol, __u64 changes,
+					    const struct ends *to)
+{
+	struct tcphdr *tcp;
+	struct udphdr *udp;
+
+	if (protocol == IPPROTO_TCP) {
+		tcp = take(cursor, sizeof(*tcp));
+		if (!tcp)
+			return 0;
+		changes += change_ports((void *)tcp, to->source_port, to->destination_port);
+		tcp->check = changed_checksum(tcp->check, changes);
+		return 1;
+	}
+	udp = take(cursor, sizeof(*udp));
+	if (!udp)
+		return 0;
+	changes += change_ports((void *)udp, to->source_port, to->destination_port);
+	/* 0 says that there is none, and 0xffff means 0: RFC 768. */
+	if (udp->check) {
+		udp->check = changed_checksum(udp->check, changes);
+		if (!udp->check)
+			udp->check = 0xffff;
+	}
+	return 1;
+}
+
+/*
+ * The error at the cursor and the packet that it quotes, which went the other way; RFC 5508 §4.2.
+ * `changes` are those of the outer addresses, as far as the error's checksum covers them. The
+ * checksum of the quoted transport stays: most errors do not quote it, and nobody looks at it.
+ */
+static __always_inline int change_error(struct cursor *cursor, __u8 family, __u64 changes,
+					const struct ends *to)
+{
+	struct icmp_header *icmp = take(cursor, sizeof(*icmp));
+	struct ipv6hdr *ipv6;
+	struct ports *ports;
+	struct iphdr *ipv4;
+	__sum16 before;
+
+	if (!icmp)
+		return 0;
+	if (family == 4) {
+		ipv4 = take(cursor, sizeof(*ipv4));
+		if (!ipv4)
+			return 0;
+		before = ipv4->check;
+		changes += change_ipv4(ipv4, to->destination.word[3], to->source.word[3]);
+		changes += change_of(before, ipv4->check);
+		cursor->at += ipv4->ihl * 4 - sizeof(*ipv4);
+	} else {
+		ipv6 = take(cursor, sizeof(*ipv6));
+		if (!ipv6)
+			return 0;
+		changes += change_ipv6(ipv6, &to->destination, &to->source);
+	}
+	ports = take(cursor, sizeof(*ports));
+	if (!ports)
+		return 0;
+	changes += change_ports(ports, to->destination_port, to->source_port);
+	icmp->checksum = changed_checksum(icmp->checksum, changes);
+	return 1;
+}
+
+static __always_inline int change_payload(struct cursor *cursor, const struct packet *packet,
+					  __u64 changes, const struct ends *to)
+{
+	if (packet->kind == PACKET_LATER_FRAGMENT)
+		return 1;
+	if (packet->kind == PACKET_ICMP_ERROR)
+		return change_error(cursor, packet->family, packet->family == 4 ? 0 : changes, to);
+	return change_transport(cursor, packet->protocol, changes, to);
+}
+
+/*
+ * Gives the packet, or the one that it quotes, these ends; returns whether it was all there.
+ * Not static: so it is verified once, by itself.
+ */
+__noinline int translate(struct xdp_md *context, const struct packet *packet, const struct ends *to)
+{
+	struct cursor cursor = cursor_of(context);
+	struct martlet_address source;
+	struct ipv6hdr *ipv6;
+	struct iphdr *ipv4;
+	__u64 changes;
+	void *start;
+
+	if (!packet || !to)
+		return 0;
+	source = to->source;
+	cursor.at += packet->link_bytes & 0x1f;
+	start = cursor.at;
+	if (packet->family == 4) {
+		ipv4 = take(&cursor, sizeof(*ipv4));
+		if (!ipv4)
+			return 0;
+		if (ipv4->saddr != packet->flow.v4.source && !to->hides_routers)
+			source.word[3] = ipv4->saddr;
+		changes = change_ipv4(ipv4, source.word[3], to->destination.word[3]);
+	} else {
+		ipv6 = take(&cursor, sizeof(*ipv6));
+		if (!ipv6)
+			return 0;
+		if (!are_equal((const void *)&ipv6->saddr, &packet->flow.v6.source) &&
+		    !to->hides_routers)
+			__builtin_memcpy(&source, &ipv6->saddr, sizeof(source));
+		changes = change_ipv6(ipv6, &source, &to->destination);
+	}
+	cursor.at = start + (packet->header_bytes & 0x3fff);
+	return change_payload(&cursor, packet, changes, to);
+}
