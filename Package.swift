@@ -89,7 +89,8 @@ let package = Package(
 
         // Packets through the program and through the model, for the tests and `make fuzz`.
         .target(
-            name: "Fuzzing", dependencies: ["BPF", "CDatapath", "Model", "Packets", "XDPPlane"],
+            name: "Fuzzing",
+            dependencies: ["BPF", "CDatapath", "CLinux", "Lab", "Model", "Packets", "XDPPlane"],
             swiftSettings: safe),
         .executableTarget(
             name: "martlet-fuzz",
@@ -136,7 +137,7 @@ let package = Package(
         .testTarget(
             name: "BPFTests", dependencies: ["BPF", "CLinux", "XDPPlane"], swiftSettings: common),
         .testTarget(
-            name: "NetlinkTests", dependencies: ["CLinux", "Netlink", "Packets"],
+            name: "NetlinkTests", dependencies: ["CLinux", "Lab", "Netlink", "Packets"],
             swiftSettings: common),
         .testTarget(
             name: "ConfigurationFileTests",

@@ -12,6 +12,7 @@ public struct Difference: Error, CustomStringConvertible {
 /// Runs the same packets through the program, in the kernel, and through the model.
 public struct Differential {
     private let seed: UInt64
+    private let network: KernelNetwork
     /// How often each verdict was reached, by its number.
     public private(set) var verdicts: [UInt32: Int] = [:]
     /// Packets compared.
@@ -20,15 +21,20 @@ public struct Differential {
     /// Packets of one set of tables: making tables takes as long as many packets.
     private static let batch = 20_000
 
+    /// Enters a network of its own with the calling thread, which must stay there.
+    ///
     /// - Parameter seed: The same seed gives the same tables and packets.
-    public init(seed: UInt64) { self.seed = seed }
+    public init(seed: UInt64) throws {
+        self.seed = seed
+        network = try KernelNetwork()
+    }
 
     /// Compares one more batch of packets over new tables.
     public mutating func runBatch() throws {
         let batchSeed = seed &+ UInt64(packets)
         var random = Random(seed: batchSeed)
-        let world = World(&random)
-        let frames = Frames(random)
+        let world = World(&random, in: network)
+        let frames = Frames(random, answers: world.answers)
         guard try agree(world, frames) else {
             let (index, mismatch) = try locate(world, frames)
             throw Difference(
@@ -189,12 +195,13 @@ private struct Run {
 
     /// Runs one frame through both.
     private mutating func run(_ frame: [UInt8]) throws -> (Outcome, Program.Result, agree: Bool) {
-        let outcome = decide(frame, from: Self.ingress, by: tables)
+        let outcome = decide(frame, from: Self.ingress, by: tables, at: natNow())
         if outcome.verdict == MARTLET_REPLY_TOO_BIG {
             // Each such packet finds a whole budget.
             try plane.tables.errorBudget.setPerCPU(martlet_budget(), for: 0)
         }
         if let note = outcome.note { tables.fragments[note.key] = note.value }
+        if let change = outcome.flowChange { tables.nat.flows[change.place] = change.flow }
         expected.add(outcome, bytes: frame.count)
         let result = try plane.program.run(on: frame)
         let agree = result.action == code(outcome.action) && result.packet == outcome.frame
@@ -207,14 +214,30 @@ private struct Run {
         return agree ? outcome.verdict : nil
     }
 
-    /// Whether the program has counted what the model says, and left the same notes.
+    /// Whether the program has counted what the model says, and left the same notes and flows.
     func countsAgree() throws -> Bool {
-        guard try Counts(plane) == expected else { return false }
+        guard try Counts(plane) == expected,
+            try plane.firstDifference(from: tables.nat) == nil
+        else { return false }
         return try tables.fragments.allSatisfy { key, note in
             let found = try plane.tables.fragments.value(for: martlet_fragment_key(key))
             return found?.service == note.service && found?.backend == note.backend
-                && found?.hash == note.hash
+                && found?.hash == note.hash && found?.nat == number(of: note.place)
         }
+    }
+
+    private func number(of place: NAT.Place?) -> UInt32 {
+        place.map { $0.address << 16 | UInt32($0.port) } ?? 0
+    }
+
+    /// Whether the flow that the model has changed is the same in the tables.
+    private func flowAgrees(_ outcome: Outcome) throws -> Bool {
+        guard let place = outcome.flowChange?.place,
+            let table = try plane.tables.natTables.inner(
+                for: place.address, key: UInt32.self, value: martlet_nat_bucket.self)
+        else { return true }
+        let found = NATCell(at: place.port, of: try MappedArray<UInt64>(table))
+        return tables.nat.flows[place].map { found.isLike(NATCell($0)) } ?? found.isFree
     }
 
     /// Runs one frame, and looks at everything.
@@ -223,7 +246,8 @@ private struct Run {
         let (outcome, result, agree) = try run(frame)
         let counted = try Counts(plane)
         defer { expected = counted }
-        if agree, counted == expected { return nil }
+        let flowAgrees = try flowAgrees(outcome)
+        if agree, counted == expected, flowAgrees { return nil }
         let verdicts = counted.verdicts.filter { before.verdicts[$0.key] != $0.value }.keys
             .map { name(martlet_verdict($0)) }
         let services = counted.services.filter { before.services[$0.key] != $0.value }.keys
@@ -232,7 +256,7 @@ private struct Run {
             frame: frame,
             model: "\(name(outcome.verdict)) \(outcome.action), service "
                 + "\(outcome.service ?? 0), backend \(outcome.backend ?? 0), "
-                + "\(outcome.isNewFlow ? "a new flow" : "no new flow"): \(hex(outcome.frame))",
+                + "\(outcome.isNewFlow ? "a new flow" : "no new flow")\(flowAgrees ? "" : ", NAT flow differs: \(outcome.flowChange as Any)"): \(hex(outcome.frame))",
             program: "\(verdicts.joined(separator: " ")) action \(result.action), service "
                 + "\(Array(services)), backend \(Array(backends)): \(hex(result.packet))")
     }

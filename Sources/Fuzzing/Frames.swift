@@ -1,10 +1,16 @@
+import Model
 import Packets
 
 /// Random frames: right ones of every kind, with a lie or a cut now and then.
 struct Frames {
     private var random: Random
+    /// Of NAT backends, as they send them.
+    private let answers: [IPFamily: [Flow]]
 
-    init(_ random: Random) { self.random = random }
+    init(_ random: Random, answers: [Flow]) {
+        self.random = random
+        self.answers = Dictionary(grouping: answers, by: \.source.family)
+    }
 
     mutating func next() -> [UInt8] {
         var frame = link(around: random.once(in: 2) ? packetV4() : packetV6())
@@ -38,12 +44,24 @@ struct Frames {
     // MARK: IPv4: RFC 791
 
     private mutating func packetV4() -> (type: UInt16, bytes: [UInt8]) {
-        let source =
-            random.once(in: 25) ? random.pick(Places.martians4) : random.pick(Places.clients4)
-        let vips = random.once(in: 5) ? Places.wide4 : Places.vips4
-        let destination = random.once(in: 12) ? random.pick(Places.clients4) : random.pick(vips)
-        let (transport, payload) = transport(.v4, source, destination)
-        return (0x0800, ipv4(source, destination, transport, payload))
+        let ends = ends(.v4)
+        let (transport, payload) = transport(ends)
+        return (0x0800, ipv4(ends.source, ends.destination, transport, payload))
+    }
+
+    /// Between whom: a client and a VIP, or a backend and a client.
+    private mutating func ends(_ family: IPFamily) -> Flow {
+        if let answers = answers[family], random.once(in: 4) { return random.pick(answers) }
+        let isV4 = family == .v4
+        let clients = isV4 ? Places.clients4 : Places.clients6
+        let martians = isV4 ? Places.martians4 : Places.martians6
+        let vips =
+            random.once(in: 5)
+            ? (isV4 ? Places.wide4 : Places.wide6) : (isV4 ? Places.vips4 : Places.vips6)
+        return Flow(
+            source: random.pick(random.once(in: 25) ? martians : clients),
+            destination: random.pick(random.once(in: 12) ? clients : vips),
+            sourcePort: random.pick(Places.clientPorts), destinationPort: port(), transport: 0)
     }
 
     private mutating func ipv4(
@@ -66,12 +84,9 @@ struct Frames {
     // MARK: IPv6: RFC 8200
 
     private mutating func packetV6() -> (type: UInt16, bytes: [UInt8]) {
-        let source =
-            random.once(in: 25) ? random.pick(Places.martians6) : random.pick(Places.clients6)
-        let vips = random.once(in: 5) ? Places.wide6 : Places.vips6
-        let destination = random.once(in: 12) ? random.pick(Places.clients6) : random.pick(vips)
-        let (transport, payload) = transport(.v6, source, destination)
-        return (0x86dd, ipv6(source, destination, transport, payload))
+        let ends = ends(.v6)
+        let (transport, payload) = transport(ends)
+        return (0x86dd, ipv6(ends.source, ends.destination, transport, payload))
     }
 
     private mutating func ipv6(
@@ -106,14 +121,16 @@ struct Frames {
 
     // MARK: Transport
 
-    private mutating func transport(
-        _ family: IPFamily, _ source: IPAddress, _ destination: IPAddress
-    ) -> (UInt8, [UInt8]) {
-        switch random.number(0...11) {
-        case 0...4: return (6, tcp())
-        case 5...7: return (17, udp())
-        case 8: return (family == .v4 ? 1 : 58, echo(family))
-        case 9...10: return (family == .v4 ? 1 : 58, icmpError(family, destination))
+    private mutating func transport(_ ends: Flow) -> (UInt8, [UInt8]) {
+        let icmp: UInt8 = ends.source.family == .v4 ? 1 : 58
+        // Answers are of flows, and so of a protocol.
+        switch ends.transport == 0 ? random.number(0...11) : random.pick([0, 5, 9, 9, 11]) {
+        case _ where ends.transport == 6 && random.once(in: 2): return (6, tcp(ends))
+        case _ where ends.transport == 17 && random.once(in: 2): return (17, udp(ends))
+        case 0...4: return (6, tcp(ends))
+        case 5...7: return (17, udp(ends))
+        case 8: return (icmp, echo(ends.source.family))
+        case 9...10: return (icmp, icmpError(ends))
         default:
             return (random.pick([4, 41, 47, 50, 132, 1, 58]), random.bytes(random.number(0...60)))
         }
@@ -124,19 +141,20 @@ struct Frames {
     }
 
     /// RFC 9293 §3.1.
-    private mutating func tcp() -> [UInt8] {
+    private mutating func tcp(_ ends: Flow) -> [UInt8] {
         let flags: UInt8 = random.pick([0x02, 0x10, 0x12, 0x18, 0x11, 0x04])
         let offset: UInt8 = random.once(in: 15) ? UInt8(random.number(0...15)) : 5
-        return big(random.pick([40001, 40002, 40003])) + big(port()) + random.bytes(8)
+        return big(ends.sourcePort) + big(ends.destinationPort) + random.bytes(8)
             + [offset << 4, flags] + random.bytes(6) + random.bytes(size())
     }
 
     /// RFC 768.
-    private mutating func udp() -> [UInt8] {
+    private mutating func udp(_ ends: Flow) -> [UInt8] {
         let payload = random.bytes(size())
         let lie = random.once(in: 15) ? random.number(-20...20) : 0
-        return big(random.pick([40001, 40002])) + big(port())
-            + big(UInt16(clamping: 8 + payload.count + lie)) + random.bytes(2) + payload
+        let checksum: [UInt8] = random.once(in: 4) ? [0, 0] : random.bytes(2)
+        return big(ends.sourcePort) + big(ends.destinationPort)
+            + big(UInt16(clamping: 8 + payload.count + lie)) + checksum + payload
     }
 
     private mutating func size() -> Int {
@@ -149,19 +167,20 @@ struct Frames {
         return [type, 0] + random.bytes(6) + random.bytes(random.number(0...100))
     }
 
-    /// RFC 792, RFC 4443 §3: with a packet in it that came from the VIP.
-    private mutating func icmpError(_ family: IPFamily, _ vip: IPAddress) -> [UInt8] {
-        let type: UInt8 = family == .v4 ? random.pick([3, 11, 12, 5]) : random.pick([1, 2, 3, 4])
-        let from = random.once(in: 10) ? random.pick(Places.vips4 + Places.vips6) : vip
+    /// RFC 792, RFC 4443 §3: with a packet in it that came from who gets the error.
+    private mutating func icmpError(_ ends: Flow) -> [UInt8] {
+        let isV4 = ends.source.family == .v4
+        let type: UInt8 = isV4 ? random.pick([3, 11, 12, 5]) : random.pick([1, 2, 3, 4])
+        let others = isV4 ? Places.vips4 : Places.vips6
+        let clients = isV4 ? Places.clients4 : Places.clients6
+        let from = random.once(in: 10) ? random.pick(others) : ends.destination
+        let to = ends.transport == 0 ? random.pick(clients) : ends.source
         let segment =
-            big(port()) + big(random.pick([40001, 40002, 7])) + random.bytes(random.number(4...40))
-        let transport: UInt8 = random.pick([6, 6, 17, 1])
+            big(ends.destinationPort) + big(ends.sourcePort)
+            + random.bytes(random.number(4...40))
+        let transport: UInt8 = ends.transport == 0 ? random.pick([6, 6, 17, 1]) : ends.transport
         let quoted =
-            family == .v4
-            ? ipv4(
-                from.family == .v4 ? from : vip, random.pick(Places.clients4), transport, segment)
-            : ipv6(
-                from.family == .v6 ? from : vip, random.pick(Places.clients6), transport, segment)
+            isV4 ? ipv4(from, to, transport, segment) : ipv6(from, to, transport, segment)
         let cut = random.once(in: 6) ? random.number(0...quoted.count) : quoted.count
         return [type, random.pick([0, 1, 4])] + random.bytes(6) + quoted.prefix(cut)
     }

@@ -15,6 +15,12 @@ enum Places {
     static let martians6 = [
         v6(0), v6(1), v6(0xff02 << 112 | 1), v6(0xffff_c000_0201),
     ]
+    static let backends4 = (0x65...0x67).map { v4(0xC000_0200 + $0) }
+    static let backends6 = (0x65...0x67).map { v6(0x2001_0db8 << 96 | UInt128($0)) }
+    /// What `full-nat` sends from.
+    static let nat4 = [201, 202].map { v4(0xC000_0200 + $0) }
+    static let nat6 = [201, 202].map { v6(0x2001_0db8 << 96 | UInt128($0)) }
+    static let clientPorts: [UInt16] = [40001, 40002, 40003]
     static let ports: [UInt16] = [80, 443, 53, 8080]
 
     static func v4(_ number: UInt32) -> IPAddress { .v4(IPv4Address(number)) }

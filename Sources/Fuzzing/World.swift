@@ -11,8 +11,8 @@ struct World {
     /// No service and no backend has a higher number.
     static let highestNumber: UInt32 = 64
 
-    /// Makes tables of `random`.
-    init(_ random: inout Random) {
+    /// Makes tables of `random`, of which those of the kernel are those of `network`.
+    init(_ random: inout Random, in network: KernelNetwork) {
         tables.hashKey = (random.next(), random.next())
         tables.repliesAreRedirected = random.once(in: 4)
         for id in 1...4 { tables.egresses[UInt32(id)] = egress(&random) }
@@ -22,6 +22,7 @@ struct World {
             tables.backends[id] = backend(&random)
         }
         addSlots(&random)
+        addNAT(&random, in: network)
     }
 
     private func egress(_ random: inout Random) -> Model.Tables.Egress {
@@ -60,7 +61,7 @@ struct World {
                     let hasList = random.once(in: 3)
                     let service = Model.Tables.Service(
                         id: id, hasAccessList: hasList, deniesOthers: hasList && random.once(in: 2),
-                        slotMask: random.pick([1, 3, 31, 63]))
+                        isFullNAT: random.once(in: 3), slotMask: random.pick([1, 3, 31, 63]))
                     tables.services[
                         .init(address: vip.base, port: port, transport: transport)] = service
                     if hasList { addAccess(to: id, &random) }
@@ -83,18 +84,24 @@ struct World {
     }
 
     private func backend(_ random: inout Random) -> Model.Tables.Backend {
-        let isV4 = random.once(in: 2)
-        let ids = tables.services.values.map(\.id).sorted()
+        // Mostly one that suits its service.
+        let services = tables.services.sorted { $0.value.id < $1.value.id }
+        let own = services.isEmpty ? nil : random.pick(services)
+        let isV4 = random.once(in: 8) ? random.once(in: 2) : own?.key.address.family == .v4
+        let modes: [UInt32] =
+            random.once(in: 20)
+            ? [1, 2, 3, 4, 5] : own?.value.isFullNAT == true ? [5] : [1, 2, 3, 4]
         let hasEntropy = random.once(in: 2)
         let source =
             isV4
             ? Places.v4(hasEntropy ? 0xAC10_0000 : 0xC000_02FE)
             : Places.v6(0x2001_0db8 << 96 | (hasEntropy ? 0 : 0xfe))
         return Model.Tables.Backend(
-            service: ids.isEmpty ? 1 : random.pick(ids), forwarding: random.pick([1, 2, 3]),
-            address: isV4 ? Places.v4(0xC000_0265) : Places.v6(0x2001_0db8 << 96 | 0x65),
+            service: own?.value.id ?? 1, forwarding: random.pick(modes),
+            address: random.pick(isV4 ? Places.backends4 : Places.backends6),
             source: source, sourceEntropy: hasEntropy ? (isV4 ? 0xffff : 0xffff_ffff) : 0,
-            tunnelPort: random.pick([6080, 7000]), neighbour: [2, 0, 0, 0, 0, 0xBB],
+            tunnelPort: random.pick([6080, 7000]), port: random.pick([0, 0, 8080]),
+            neighbour: [2, 0, 0, 0, 0, 0xBB],
             egress: random.once(in: 12)
                 ? 0
                 // One beyond the table, one that is free.
@@ -124,8 +131,7 @@ extension World {
         try plane.tables.settings.set(
             martlet_settings(
                 abi: UInt32(MARTLET_ABI),
-                flags: tables.repliesAreRedirected ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0,
-                hash_key: tables.hashKey), for: 0)
+                flags: settingFlags, hash_key: tables.hashKey), for: 0)
         for (id, egress) in tables.egresses {
             try plane.tables.egresses.set(martlet_egress(egress), for: id)
         }
@@ -134,10 +140,12 @@ extension World {
         }
         try writeSlots(into: plane)
         try writeVIPs(into: plane)
+        try writeNAT(into: plane)
         for (key, service) in tables.services {
             var flags: UInt32 = 0
             if service.hasAccessList { flags |= MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue }
             if service.deniesOthers { flags |= MARTLET_SERVICE_DENIES_OTHERS.rawValue }
+            if service.isFullNAT { flags |= MARTLET_SERVICE_FULL_NAT.rawValue }
             let value = martlet_service(
                 id: UInt16(service.id), flags: UInt16(flags), slot_mask: service.slotMask)
             switch key.address {
@@ -162,6 +170,12 @@ extension World {
                     prefix_bits: UInt32(32 + rule.prefix.length), service: rule.service,
                     source: martlet_address(Places.v6(rule.prefix.bits))))
         }
+    }
+
+    private var settingFlags: UInt32 {
+        (tables.repliesAreRedirected ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0)
+            | (tables.nat.asksReturns ? MARTLET_SETTING_NAT_RETURNS.rawValue : 0)
+            | (tables.nat.asksAddresses ? MARTLET_SETTING_NAT_ADDRESSES.rawValue : 0)
     }
 
     private func writeSlots(into plane: XDPPlane) throws {
@@ -217,6 +231,7 @@ extension martlet_backend {
         forwarding = UInt8(backend.forwarding)
         family = backend.address.family.rawValue
         tunnel_port = backend.tunnelPort.bigEndian
+        port = backend.port.bigEndian
         address = martlet_address(backend.address)
         source = martlet_address(backend.source)
         source_entropy = backend.sourceEntropy.bigEndian

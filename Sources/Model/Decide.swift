@@ -22,6 +22,8 @@ public struct Outcome: Sendable {
     public var isNewFlow = false
     /// What a first fragment leaves behind for the later ones.
     public var note: (key: Tables.FragmentKey, value: Tables.Fragment)?
+    /// What becomes of a flow of `full-nat`; nil: the place is free.
+    public var flowChange: (place: NAT.Place, flow: NATFlow?)?
     /// The flow that was looked up, its hash and its slot, as far as it came.
     public var flow: Flow?
     public var hash: UInt64?
@@ -30,16 +32,25 @@ public struct Outcome: Sendable {
 
 /// What it does with `frame`, which came in by `interface`: docs/life-of-a-packet.md.
 ///
-/// - Parameter mayTellSender: Whether this CPU may still send an ICMP error in this tick.
+/// - Parameters:
+///   - now: The time in units of 2^30 ns, for the flows of `full-nat`.
+///   - mayTellSender: Whether this CPU may still send an ICMP error in this tick.
 public func decide(
-    _ frame: [UInt8], from interface: UInt32, by tables: Tables, mayTellSender: Bool = true
+    _ frame: [UInt8], from interface: UInt32, by tables: Tables, at now: UInt32 = 0,
+    mayTellSender: Bool = true
 ) -> Outcome {
     switch parse(frame) {
     case .verdict(let verdict): return Outcome(verdict, frame)
     case .packet(let packet):
         var decision = Decision(
-            packet: packet, interface: interface, tables: tables, mayTellSender: mayTellSender)
-        return decision.make()
+            packet: packet, interface: interface, tables: tables, now: now,
+            mayTellSender: mayTellSender)
+        let outcome = decision.make()
+        let mayBeAnswer =
+            decision.isError || packet.kind == .laterFragment
+            || packet.kind == .flow && packet.problem == nil
+        guard outcome.verdict == MARTLET_PASS_NO_SERVICE, mayBeAnswer else { return outcome }
+        return decision.carryAnswer()
     }
 }
 
@@ -57,16 +68,20 @@ struct Decision {
     var packet: Packet
     let interface: UInt32
     let tables: Tables
+    let now: UInt32
     let mayTellSender: Bool
+    let isMartian: Bool
     var outcome: Outcome
     /// Whether it is an ICMP error about `packet.flow`, which then is not its own.
     var isError = false
 
-    init(packet: Packet, interface: UInt32, tables: Tables, mayTellSender: Bool) {
+    init(packet: Packet, interface: UInt32, tables: Tables, now: UInt32, mayTellSender: Bool) {
         self.packet = packet
         self.interface = interface
         self.tables = tables
+        self.now = now
         self.mayTellSender = mayTellSender
+        isMartian = packet.isMartian
         outcome = Outcome(MARTLET_PASS_NO_SERVICE, packet.frame)
     }
 
@@ -99,11 +114,6 @@ struct Decision {
 
     /// A packet with ports, or an ICMP error about one.
     mutating func balance() -> Outcome {
-        let isMartian = packet.isMartian
-        return balance(isMartian: isMartian)
-    }
-
-    mutating func balance(isMartian: Bool) -> Outcome {
         let service: Tables.Service
         switch tables.service(of: packet.flow, forError: isError) {
         case .found(let found): service = found
@@ -117,24 +127,43 @@ struct Decision {
             return end(MARTLET_DROP_SOURCE_DENIED)
         }
 
-        let hash = SipHash.hash(packet.flow.hashedWords, key: tables.hashKey)
-        let slot = UInt32(truncatingIfNeeded: hash) & service.slotMask
-        (outcome.hash, outcome.slot) = (hash, slot)
-        guard let slots = tables.slots[service.id], slot < slots.count else {
-            return end(MARTLET_DROP_BROKEN_TABLE)
+        let hash = flowHash(of: packet.flow, key: tables.hashKey)
+        outcome.hash = hash
+        let choice =
+            service.isFullNAT
+            ? chooseNATFlow(service, hash: hash) : chooseSlot(service, hash: hash)
+        let (id, place): (UInt32, NAT.Place?)
+        switch choice {
+        case .verdict(let verdict): return end(verdict)
+        case .backend(let chosen, let at): (id, place) = (chosen, at)
         }
-        let owner = slots[Int(slot)] & UInt32(MARTLET_SLOT_OWNER.rawValue)
-        if owner == 0 { return end(MARTLET_DROP_NO_BACKEND) }
-        guard let backend = tables.backends[owner], backend.service == service.id else {
+        guard let backend = tables.backends[id], backend.service == service.id else {
             return end(MARTLET_DROP_BROKEN_TABLE)
         }
         if packet.isFirstFragment {
             outcome.note = (
                 packet.fragmentKey,
-                Tables.Fragment(service: service.id, backend: owner, hash: hash)
+                Tables.Fragment(service: service.id, backend: id, hash: hash, place: place)
             )
         }
-        return forward(to: backend, id: owner, hash: hash)
+        return forward(to: backend, id: id, hash: hash, place: place)
+    }
+
+    /// Where a packet is to go.
+    enum Choice {
+        /// With the flow's place among the NAT flows, if it has one.
+        case backend(UInt32, place: NAT.Place?)
+        case verdict(martlet_verdict)
+    }
+
+    mutating func chooseSlot(_ service: Tables.Service, hash: UInt64) -> Choice {
+        let slot = UInt32(truncatingIfNeeded: hash) & service.slotMask
+        outcome.slot = slot
+        guard let slots = tables.slots[service.id], slot < slots.count else {
+            return .verdict(MARTLET_DROP_BROKEN_TABLE)
+        }
+        let owner = slots[Int(slot)] & UInt32(MARTLET_SLOT_OWNER.rawValue)
+        return owner == 0 ? .verdict(MARTLET_DROP_NO_BACKEND) : .backend(owner, place: nil)
     }
 
     /// RFC 1858 §3.1, and what the first fragment left behind.
@@ -142,15 +171,15 @@ struct Decision {
         guard tables.vip(of: packet.flow.destination) != nil else {
             return end(MARTLET_PASS_NO_SERVICE)
         }
-        if packet.isMartian { return end(MARTLET_DROP_MARTIAN) }
+        if isMartian { return end(MARTLET_DROP_MARTIAN) }
         if packet.flow.transport == 6, let offset = packet.fragmentation?.offset, offset < 20 {
             return end(MARTLET_DROP_FRAGMENT_OVERLAP)
         }
-        guard let note = tables.fragments[packet.fragmentKey],
+        guard let note = tables.fragments[packet.fragmentKey], note.service != 0,
             let backend = tables.backends[note.backend], backend.service == note.service
         else { return end(MARTLET_DROP_FRAGMENT) }
         outcome.service = note.service
-        return forward(to: backend, id: note.backend, hash: note.hash)
+        return forward(to: backend, id: note.backend, hash: note.hash, place: note.place)
     }
 }
 

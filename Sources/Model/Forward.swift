@@ -17,44 +17,67 @@ private struct Entropy {
 
 extension Decision {
     /// docs/life-of-a-packet.md §3.
-    func forward(to backend: Tables.Backend, id: UInt32, hash: UInt64) -> Outcome {
+    func forward(
+        to backend: Tables.Backend, id: UInt32, hash: UInt64, place: NAT.Place?
+    ) -> Outcome {
         guard backend.egress != 0 else { return end(MARTLET_DROP_NO_NEXT_HOP) }
         guard let egress = tables.egresses[backend.egress] else {
             return end(MARTLET_DROP_BROKEN_TABLE)
         }
-        let isDirect = backend.forwarding == MARTLET_L2_DSR.rawValue
-        if isDirect, packet.ttl <= 1 { return end(MARTLET_DROP_EXPIRED) }
+        if !backend.isTunnel, packet.ttl <= 1 { return end(MARTLET_DROP_EXPIRED) }
         let outer = outerHeaders(to: backend, Entropy(hash: hash))
         if packet.ipBytes + outer.count > egress.mtu {
             return tellSender(mtu: egress.mtu - outer.count)
         }
 
-        let type: UInt16
-        if isDirect {
-            type = packet.family == .v4 ? 0x0800 : 0x86dd
+        let inner: [UInt8]
+        if backend.isTunnel {
+            inner = Array(packet.frame[packet.ipStart...])
+        } else if backend.isNAT {
+            guard let ends = ends(towards: backend, place) else {
+                return end(MARTLET_DROP_BROKEN_TABLE)
+            }
+            inner = oneHopOlder(translated(to: ends))
         } else {
-            type = backend.address.family == .v4 ? 0x0800 : 0x86dd
+            inner = oneHopOlder(Array(packet.frame[packet.ipStart...]))
         }
+        let family = backend.isTunnel ? backend.address.family : packet.family
         var outcome = outcome
         outcome.frame =
             linkHeader(
-                to: backend.neighbour, from: egress.address, tags: egress.tags, type: type) + outer
-            + (isDirect ? packetOneHopOlder() : Array(packet.frame[packet.ipStart...]))
-        outcome.verdict =
-            isDirect
-            ? MARTLET_FORWARD_L2_DSR
-            : backend.forwarding == MARTLET_GUE.rawValue
-                ? MARTLET_FORWARD_GUE : MARTLET_FORWARD_IPIP
+                to: backend.neighbour, from: egress.address, tags: egress.tags,
+                type: family == .v4 ? 0x0800 : 0x86dd) + outer + inner
+        outcome.verdict = backend.verdict
         outcome.backend = id
-        outcome.action =
-            egress.interface == interface && !egress.isRedirectedBack
-            ? .transmit : .redirect(interface: egress.interface)
+        outcome.action = action(of: egress)
         return outcome
     }
 
-    /// The packet with its padding and one less in TTL or hop limit.
-    private func packetOneHopOlder() -> [UInt8] {
-        var bytes = Array(packet.frame[packet.ipStart...])
+    /// How a frame leaves by an egress.
+    func action(of egress: Tables.Egress) -> Outcome.Action {
+        egress.interface == interface && !egress.isRedirectedBack
+            ? .transmit : .redirect(interface: egress.interface)
+    }
+
+    /// The ends that the packets of the flow have on the way to its backend.
+    private func ends(towards backend: Tables.Backend, _ place: NAT.Place?) -> Ends? {
+        guard backend.address.family == packet.family, backend.isFullNAT == (place != nil) else {
+            return nil
+        }
+        let flow = packet.flow
+        let port = backend.port == 0 ? flow.destinationPort : backend.port
+        let destination = NATFlow.End(backend.address, port)
+        guard let place else {
+            return Ends(source: .init(flow.source, flow.sourcePort), destination: destination)
+        }
+        guard let address = tables.nat.addresses[place.address] else { return nil }
+        return Ends(
+            source: .init(address, place.port), destination: destination, hidesRouters: true)
+    }
+
+    /// A packet, from its IP header on, with one less in TTL or hop limit.
+    func oneHopOlder(_ packetBytes: [UInt8]) -> [UInt8] {
+        var bytes = packetBytes
         guard packet.family == .v4 else {
             bytes[7] -= 1
             return bytes
@@ -72,7 +95,7 @@ extension Decision {
 
     /// RFC 2003, RFC 2473, RFC 4213 §3; with UDP in between: draft-ietf-intarea-gue-09 §4.
     private func outerHeaders(to backend: Tables.Backend, _ entropy: Entropy) -> [UInt8] {
-        guard backend.forwarding != MARTLET_L2_DSR.rawValue else { return [] }
+        guard backend.isTunnel else { return [] }
         let isGUE = backend.forwarding == MARTLET_GUE.rawValue
         let payload = packet.ipBytes + (isGUE ? 8 : 0)
         let protocolNumber: UInt8 = isGUE ? 17 : packet.family == .v4 ? 4 : 41
@@ -105,6 +128,24 @@ extension Decision {
             bytes[bytes.count - 4 + index] |= value & mask
         }
         return bytes
+    }
+}
+
+extension Tables.Backend {
+    var isFullNAT: Bool { forwarding == MARTLET_FULL_NAT.rawValue }
+    fileprivate var isNAT: Bool { forwarding == MARTLET_NAT.rawValue || isFullNAT }
+    fileprivate var isTunnel: Bool {
+        forwarding == MARTLET_IPIP.rawValue || forwarding == MARTLET_GUE.rawValue
+    }
+
+    fileprivate var verdict: martlet_verdict {
+        switch martlet_forwarding(forwarding) {
+        case MARTLET_L2_DSR: MARTLET_FORWARD_L2_DSR
+        case MARTLET_GUE: MARTLET_FORWARD_GUE
+        case MARTLET_NAT: MARTLET_FORWARD_NAT
+        case MARTLET_FULL_NAT: MARTLET_FORWARD_FULL_NAT
+        default: MARTLET_FORWARD_IPIP
+        }
     }
 }
 

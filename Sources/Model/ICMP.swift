@@ -8,10 +8,9 @@ extension Decision {
         let type = packet.frame[packet.transportStart]
         if type == (packet.family == .v4 ? 8 : 128) { return judgeEcho() }
         if isError(type: type), let flow = quotedFlow() {
-            let isMartian = packet.isMartian
             packet.flow = flow
             isError = true
-            return balance(isMartian: isMartian)
+            return balance()
         }
         return ifForVIP(MARTLET_PASS_ICMP)
     }
@@ -25,7 +24,7 @@ extension Decision {
         guard let vip = tables.vip(of: packet.flow.destination) else {
             return end(MARTLET_PASS_NO_SERVICE)
         }
-        if packet.isMartian { return end(MARTLET_DROP_MARTIAN) }
+        if isMartian { return end(MARTLET_DROP_MARTIAN) }
         return vip.answersEcho ? replyToEcho() : end(MARTLET_PASS_ICMP)
     }
 

@@ -9,6 +9,17 @@ public struct Flow: Hashable, Sendable {
     public var destinationPort: UInt16 = 0
     public var transport: UInt8
 
+    public init(
+        source: IPAddress, destination: IPAddress, sourcePort: UInt16 = 0,
+        destinationPort: UInt16 = 0, transport: UInt8
+    ) {
+        self.source = source
+        self.destination = destination
+        self.sourcePort = sourcePort
+        self.destinationPort = destinationPort
+        self.transport = transport
+    }
+
     /// The bytes that are hashed, in words as a little-endian machine loads them: addresses,
     /// ports, protocol, and zeros to a whole word.
     var hashedWords: [UInt64] {
@@ -51,6 +62,8 @@ struct Packet {
     var kind = Kind.other
     var fragmentation: Fragmentation?
     var isNewFlow = false
+    /// Whether it has FIN or RST.
+    var endsFlow = false
     /// The verdict, if it is for a VIP.
     var problem: martlet_verdict?
 

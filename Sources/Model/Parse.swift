@@ -134,6 +134,7 @@ private func readTCP(_ packet: inout Packet) -> martlet_verdict? {
     guard header >= 20, packet.left >= header else { return MARTLET_DROP_MALFORMED }
     packet.kind = .flow
     packet.isNewFlow = word & 0x12 == 0x02
+    packet.endsFlow = word & 0x05 != 0
     packet.setPorts(ports)
     return nil
 }

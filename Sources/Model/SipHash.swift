@@ -48,3 +48,8 @@ struct SipHash {
         value << bits | value >> (64 - bits)
     }
 }
+
+/// What the slot, and the places of a NAT flow, are chosen by.
+public func flowHash(of flow: Flow, key: (UInt64, UInt64)) -> UInt64 {
+    SipHash.hash(flow.hashedWords, key: key)
+}

@@ -16,6 +16,11 @@ public struct Tables: Sendable {
     public var backends: [UInt32: Backend] = [:]
     public var egresses: [UInt32: Egress] = [:]
     public var fragments: [FragmentKey: Fragment] = [:]
+    /// The numbers of egresses by the kernel's interfaces.
+    public var egressNumbers: [UInt32: UInt32] = [:]
+    public var nat = NAT()
+    /// What the kernel would do with packets of others.
+    public var kernel = Kernel()
     public var hashKey: (UInt64, UInt64) = (0, 0)
     public var repliesAreRedirected = false
 
@@ -38,12 +43,17 @@ public struct Tables: Sendable {
         public var id: UInt32
         public var hasAccessList: Bool
         public var deniesOthers: Bool
+        public var isFullNAT: Bool
         public var slotMask: UInt32
 
-        public init(id: UInt32, hasAccessList: Bool, deniesOthers: Bool, slotMask: UInt32) {
+        public init(
+            id: UInt32, hasAccessList: Bool, deniesOthers: Bool, isFullNAT: Bool = false,
+            slotMask: UInt32
+        ) {
             self.id = id
             self.hasAccessList = hasAccessList
             self.deniesOthers = deniesOthers
+            self.isFullNAT = isFullNAT
             self.slotMask = slotMask
         }
     }
@@ -83,13 +93,16 @@ public struct Tables: Sendable {
         /// Bits of the last word of `source` that the hash fills.
         public var sourceEntropy: UInt32
         public var tunnelPort: UInt16
+        /// Of the NAT modes; 0: the service's.
+        public var port: UInt16
         public var neighbour: [UInt8]
         /// 0: the next hop is not known.
         public var egress: UInt32
 
         public init(
             service: UInt32, forwarding: UInt32, address: IPAddress, source: IPAddress,
-            sourceEntropy: UInt32, tunnelPort: UInt16, neighbour: [UInt8], egress: UInt32
+            sourceEntropy: UInt32, tunnelPort: UInt16, port: UInt16 = 0, neighbour: [UInt8],
+            egress: UInt32
         ) {
             self.service = service
             self.forwarding = forwarding
@@ -97,6 +110,7 @@ public struct Tables: Sendable {
             self.source = source
             self.sourceEntropy = sourceEntropy
             self.tunnelPort = tunnelPort
+            self.port = port
             self.neighbour = neighbour
             self.egress = egress
         }
@@ -128,10 +142,13 @@ public struct Tables: Sendable {
         public var transport: UInt8
     }
 
+    /// What a first fragment leaves behind: where it went, or, of an answer, from which VIP.
     public struct Fragment: Hashable, Sendable {
-        public var service: UInt32
-        public var backend: UInt32
-        public var hash: UInt64
+        public var service: UInt32 = 0
+        public var backend: UInt32 = 0
+        public var hash: UInt64 = 0
+        public var place: NAT.Place?
+        public var vip: IPAddress?
     }
 }
 

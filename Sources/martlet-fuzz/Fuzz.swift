@@ -17,7 +17,7 @@ struct Fuzz: ParsableCommand {
 
     func run() throws {
         let seed = seed ?? UInt64.random(in: 0...UInt64(UInt32.max))
-        var differential = Differential(seed: seed)
+        var differential = try Differential(seed: seed)
         print("seed \(seed)")
         while differential.packets < packets ?? .max {
             do {

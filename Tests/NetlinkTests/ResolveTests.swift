@@ -4,6 +4,8 @@ import Netlink
 import Packets
 import Testing
 
+import enum Lab.NetworkNamespace
+
 /// What asking for a neighbour does to each state that the kernel may have it in.
 @Suite(.enabled(if: geteuid() == 0, "network namespaces need root"), .timeLimit(.minutes(2)))
 struct ResolveTests {

@@ -2,6 +2,8 @@ import CLinux
 import Glibc
 import Testing
 
+import enum Lab.NetworkNamespace
+
 @testable import Netlink
 
 @Suite(.timeLimit(.minutes(2)))

@@ -3,6 +3,8 @@ import Glibc
 import Packets
 import Testing
 
+import enum Lab.NetworkNamespace
+
 @testable import Netlink
 
 /// What the kernel answers, in networks of the tests' own.

@@ -211,7 +211,7 @@ static __always_inline int ends_towards(const struct packet *packet,
 	if (choice->nat == 0)
 		return 1;
 	source = bpf_map_lookup_elem(&nat_sources, &address);
-	if (!source)
+	if (!source || !(source->word[0] | source->word[2]))
 		return 0;
 	ends->source = *source;
 	ends->source_port = bpf_htons((__u16)choice->nat);

@@ -54,7 +54,7 @@ static __noinline enum martlet_verdict follow_first_fragment(const struct packet
 	if (overwrites_header(packet))
 		return MARTLET_DROP_FRAGMENT_OVERLAP;
 	first = bpf_map_lookup_elem(&fragments, &key);
-	if (!first)
+	if (!first || !first->service)
 		return MARTLET_DROP_FRAGMENT;
 	choice->service = first->service;
 	choice->backend = first->backend;

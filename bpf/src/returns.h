@@ -95,7 +95,7 @@ static __always_inline enum martlet_verdict answer_after_first(const struct pack
 	struct martlet_fragment_key key = fragment_key(packet);
 	const struct martlet_fragment *first = bpf_map_lookup_elem(&fragments, &key);
 
-	if (!first)
+	if (!first || first->service)
 		return MARTLET_PASS_NO_SERVICE;
 	if (first->nat)
 		return answer_at(packet, first->nat, answer);

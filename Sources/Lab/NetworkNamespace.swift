@@ -1,36 +1,38 @@
 import CLinux
 import Glibc
 
-/// A network of the test's own, so that no test ever touches the machine's.
+/// A network of one thread's own, so that nothing ever touches the machine's.
 ///
-/// Call from an exit test: the namespace belongs to the thread that enters it and ends with the
-/// process. After an `await` the thread may be another one, in the machine's network: do
+/// Call from a process that ends with it, as an exit test does: the namespace belongs to the thread
+/// that enters it. After an `await` the thread may be another one, in the machine's network: do
 /// everything that needs the namespace before it.
-enum NetworkNamespace {
-    struct Refusal: Error {
+public enum NetworkNamespace {
+    /// What was refused, with the number of the error or the exit status.
+    public struct Refusal: Error {
         let what: String
         let code: Int32
     }
 
     /// Enters a namespace that has nothing but a loopback.
     ///
-    /// A test that waits for what never comes ends by a signal: the time limit of a suite ends
-    /// the waiting for an exit test, not its process.
-    static func enterNew() throws {
-        alarm(60)
+    /// - Parameter seconds: After so many a signal ends the process, 0: none does. A test that waits
+    ///   for what never comes must not wait for ever, and the time limit of a suite ends the
+    ///   waiting for an exit test, not its process.
+    public static func enterNew(endingWithin seconds: UInt32 = 60) throws {
+        alarm(seconds)
         try check("unshare", linux_unshare_network())
         try ip("link set lo up")
     }
 
     /// Adds two interfaces joined by a cable, both up.
-    static func addPair(_ near: String, _ far: String) throws {
+    public static func addPair(_ near: String, _ far: String) throws {
         try ip("link add \(near) type veth peer name \(far)")
         for name in [near, far] { try ip("link set \(name) up") }
     }
 
     /// Adds a link `near` with 10.0.0.1 and fd00::1, at whose other end, in a namespace of its
     /// own, a machine with 10.0.0.2, fd00::2 and the MAC address 02:00:00:00:00:02 answers.
-    static func addAnsweringPeer() throws {
+    public static func addAnsweringPeer() throws {
         let home = try handle()
         try check("unshare", linux_unshare_network())
         let away = try handle()
@@ -44,7 +46,7 @@ enum NetworkNamespace {
         try addAddresses("near", "10.0.0.1/24", "fd00::1/64")
     }
 
-    static func addAddresses(_ name: String, _ addresses: String...) throws {
+    public static func addAddresses(_ name: String, _ addresses: String...) throws {
         try ip("link set \(name) up")
         for address in addresses {
             // Duplicate address detection would keep an address of IPv6 from use for a while.
@@ -53,7 +55,7 @@ enum NetworkNamespace {
     }
 
     /// Runs `ip` with these arguments.
-    static func ip(_ arguments: String) throws {
+    public static func ip(_ arguments: String) throws {
         // The test runner is in the machine's network.
         guard try namespace("thread-self") != namespace("\(getppid())") else {
             throw Refusal(what: "ip \(arguments) in the machine's own network", code: EPERM)
@@ -68,14 +70,14 @@ enum NetworkNamespace {
     }
 
     /// Runs many commands of `ip` at once.
-    static func batch(_ commands: [String]) throws {
+    public static func batch(_ commands: [String]) throws {
         let file = try unnamedFile(commands.joined(separator: "\n") + "\n")
         defer { close(file) }
         try ip("-batch /proc/self/fd/\(file)")
     }
 
     /// Writes below `/proc/sys/net` of the namespace.
-    static func set(_ name: String, to value: String) throws {
+    public static func set(_ name: String, to value: String) throws {
         let file = open("/proc/sys/net/\(name)", O_WRONLY | O_CLOEXEC)
         guard file >= 0 else { throw Refusal(what: name, code: errno) }
         defer { close(file) }
@@ -85,7 +87,7 @@ enum NetworkNamespace {
     }
 
     /// Polls until `condition` holds; false if it does not within ten seconds.
-    static func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+    public static func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
         for _ in 0..<10_000 {
             if try condition() { return true }
             usleep(1000)
