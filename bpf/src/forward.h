@@ -18,6 +18,7 @@
 #include "select.h"
 #include "service.h"
 #include "translate.h"
+#include "verify.h"
 
 #define OUTER_TTL     64     /* RFC 1700 and Linux's default: the tunnel is as long as a path */
 #define DONT_FRAGMENT 0x4000 /* RFC 791 §3.1; without fragments the identification may be 0 */
@@ -218,14 +219,16 @@ static __always_inline int ends_towards(const struct packet *packet,
 	return 1;
 }
 
-static __noinline enum martlet_verdict translate_and_write(struct xdp_md *context,
-							   const struct packet *packet,
-							   const struct martlet_backend *backend,
-							   const struct link_header *link,
-							   const struct choice *choice)
+VERIFIED_ALONE enum martlet_verdict translate_and_write(struct xdp_md *context,
+							const struct packet *packet,
+							const struct martlet_backend *backend,
+							const struct link_header *link,
+							const struct choice *choice)
 {
 	struct ends ends = {};
 
+	if (!packet || !backend || !link || !choice)
+		return MARTLET_DROP_BROKEN_TABLE;
 	if (backend->family != packet->family ||
 	    (backend->forwarding == MARTLET_FULL_NAT) != (choice->nat != 0) ||
 	    !ends_towards(packet, backend, choice, &ends))

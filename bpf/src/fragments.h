@@ -9,6 +9,7 @@
 #include "parse.h"
 #include "select.h"
 #include "service.h"
+#include "verify.h"
 
 static __always_inline struct martlet_fragment_key fragment_key(const struct packet *packet)
 {
@@ -41,12 +42,15 @@ static __always_inline int overwrites_header(const struct packet *packet)
 	return packet->protocol == IPPROTO_TCP && packet->fragment_offset < sizeof(struct tcphdr);
 }
 
-static __noinline enum martlet_verdict follow_first_fragment(const struct packet *packet,
-							     struct choice *choice)
+VERIFIED_ALONE enum martlet_verdict follow_first_fragment(const struct packet *packet,
+							  struct choice *choice)
 {
-	struct martlet_fragment_key key = fragment_key(packet);
+	struct martlet_fragment_key key;
 	const struct martlet_fragment *first;
 
+	if (!packet || !choice)
+		return MARTLET_DROP_BROKEN_TABLE;
+	key = fragment_key(packet);
 	if (if_for_vip(packet, MARTLET_UNDECIDED) != MARTLET_UNDECIDED)
 		return MARTLET_PASS_NO_SERVICE;
 	if (packet->is_martian)

@@ -11,6 +11,7 @@
 #include "parse.h"
 #include "reply.h"
 #include "service.h"
+#include "verify.h"
 
 /* RFC 792: destination unreachable, time exceeded, parameter problem. RFC 4443 §2.1: 1 to 4. */
 static __always_inline int is_error(__u8 family, __u8 type)
@@ -108,12 +109,14 @@ static __always_inline enum martlet_verdict judge_echo(struct xdp_md *context,
  * Decides on an ICMP packet, or makes of an error a packet of the flow that it quotes: then it is
  * a PACKET_ICMP_ERROR and undecided.
  */
-static __noinline enum martlet_verdict look_into_icmp(struct xdp_md *context, struct packet *packet)
+VERIFIED_ALONE enum martlet_verdict look_into_icmp(struct xdp_md *context, struct packet *packet)
 {
 	struct cursor cursor = cursor_of(context);
 	const struct icmp_header *icmp;
 	__u32 left;
 
+	if (!packet)
+		return MARTLET_DROP_BROKEN_TABLE;
 	if (packet->is_first_fragment)
 		return if_for_vip(packet, MARTLET_DROP_FRAGMENT);
 	cursor.at += (packet->link_bytes & 0x1f) + (packet->header_bytes & 0x3fff);

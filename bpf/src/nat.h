@@ -15,6 +15,7 @@
 #include "parse.h"
 #include "select.h"
 #include "service.h"
+#include "verify.h"
 
 /* A place among the NAT flows: the number of the address, and the port. */
 #define NAT_PLACE(address, bucket, lane) ((address) << 16 | (bucket)*MARTLET_NAT_LANES | (lane))
@@ -120,8 +121,8 @@ static __always_inline __u32 search_nat_bucket(__u32 address, __u32 index,
 	return 0;
 }
 
-/* The same for both buckets of an address. Not static: so it is verified once, by itself. */
-__noinline __u32 search_nat_address(__u32 address, const struct packet *packet, __u64 hash)
+/* The same for both buckets of an address. */
+VERIFIED_ALONE __u32 search_nat_address(__u32 address, const struct packet *packet, __u64 hash)
 {
 	__u32 place;
 
@@ -179,8 +180,8 @@ static __always_inline __u32 claim_in_bucket(__u32 address, __u32 index, __u32 t
 	return 0;
 }
 
-/* In the emptier of its two buckets, so that they fill up evenly. Not static, as above. */
-__noinline __u32 claim_port(__u32 address, __u64 hash)
+/* In the emptier of its two buckets, so that they fill up evenly. */
+VERIFIED_ALONE __u32 claim_port(__u32 address, __u64 hash)
 {
 	__u32 first = nat_bucket_index(hash, 0), second = nat_bucket_index(hash, 1);
 	const struct martlet_nat_bucket *one = nat_bucket(address, first);
@@ -314,13 +315,13 @@ write_nat_flow(struct xdp_md *context, const struct packet *packet, const struct
 {
 	struct martlet_nat_bucket *bucket =
 		nat_bucket(NAT_ADDRESS(choice->nat), NAT_BUCKET(choice->nat));
-	__u32 lane = NAT_LANE(choice->nat);
+	__u32 lane = NAT_LANE(choice->nat), id = choice->backend;
 	const struct martlet_backend *backend;
 	struct martlet_nat_flow *flow;
 
 	if (!bucket)
 		return MARTLET_DROP_BROKEN_TABLE;
-	backend = bpf_map_lookup_elem(&backends, &choice->backend);
+	backend = bpf_map_lookup_elem(&backends, &id);
 	if (!backend || backend->service != choice->service ||
 	    backend->forwarding != MARTLET_FULL_NAT || backend->family != packet->family) {
 		*(volatile __u64 *)&bucket->word[lane] = 0;
@@ -366,10 +367,11 @@ static __always_inline enum martlet_verdict claim_place(const struct martlet_nat
 	return MARTLET_DROP_NAT_BUSY;
 }
 
-/* The backend that the flow has, or the one that its slot gives it. Not static, as above. */
-__noinline enum martlet_verdict choose_nat_flow(struct xdp_md *context,
-						const struct martlet_service *service,
-						const struct packet *packet, struct choice *choice)
+/* The backend that the flow has, or the one that its slot gives it. */
+VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
+						    const struct martlet_service *service,
+						    const struct packet *packet,
+						    struct choice *choice)
 {
 	const struct martlet_nat_share *share;
 	enum martlet_verdict verdict;

@@ -12,6 +12,7 @@
 #include "frame.h"
 #include "maps.h"
 #include "parse.h"
+#include "verify.h"
 
 #define REPLY_TTL 64
 
@@ -234,15 +235,15 @@ static __always_inline enum martlet_verdict reply_too_big_ipv6(struct xdp_md *co
 }
 
 /* Tells the sender which size fits; RFC 1122 §3.2.2 says when an error must not be sent. */
-static __noinline enum martlet_verdict reply_too_big(struct xdp_md *context,
-						     const struct packet *packet, __u16 mtu)
+VERIFIED_ALONE enum martlet_verdict reply_too_big(struct xdp_md *context,
+						  const struct packet *packet, __u32 mtu)
 {
 	struct link_header link = {};
 
-	if (packet->kind != PACKET_FLOW || packet->ip_bytes < MARTLET_QUOTE_BYTES ||
+	if (!packet || packet->kind != PACKET_FLOW || packet->ip_bytes < MARTLET_QUOTE_BYTES ||
 	    !link_back(context, packet, &link) || !spend_error())
 		return MARTLET_DROP_TOO_BIG;
 	if (packet->family == 4)
-		return reply_too_big_ipv4(context, packet, &link, mtu);
-	return reply_too_big_ipv6(context, packet, &link, mtu);
+		return reply_too_big_ipv4(context, packet, &link, (__u16)mtu);
+	return reply_too_big_ipv6(context, packet, &link, (__u16)mtu);
 }

@@ -17,6 +17,7 @@
 #include "reply.h"
 #include "service.h"
 #include "translate.h"
+#include "verify.h"
 
 #define SOCKET_INET  2 /* AF_INET and AF_INET6; <sys/socket.h> is libc's */
 #define SOCKET_INET6 10
@@ -224,12 +225,9 @@ pass_answer(struct xdp_md *context, const struct packet *packet, const struct an
 							 : MARTLET_DROP_TRUNCATED;
 }
 
-/*
- * What becomes of a packet that is for no VIP: a flow's, an error about one or a later fragment.
- * Not static: so it is verified once, by itself.
- */
-__noinline enum martlet_verdict carry_answer(struct xdp_md *context, const struct packet *packet,
-					     struct forwarding *result)
+/* What becomes of a packet that is for no VIP: a flow's, an error about one or a later fragment. */
+VERIFIED_ALONE enum martlet_verdict
+carry_answer(struct xdp_md *context, const struct packet *packet, struct forwarding *result)
 {
 	struct answer answer = {};
 	struct way way = {};

@@ -26,8 +26,8 @@ static __always_inline enum martlet_verdict choose_slot(const struct martlet_ser
 							struct choice *choice)
 {
 	const struct martlet_slot_pair *pair;
-	__u32 slot, index;
-	void *slots = bpf_map_lookup_elem(&slot_tables, &choice->service);
+	__u32 id = choice->service, slot, index;
+	void *slots = bpf_map_lookup_elem(&slot_tables, &id);
 
 	if (!slots)
 		return MARTLET_DROP_BROKEN_TABLE;

@@ -12,6 +12,7 @@
 #include "martlet_abi.h"
 #include "parse.h"
 #include "reply.h"
+#include "verify.h"
 
 /* Addresses as the tries have them: IPv4 as ::ffff:a.b.c.d. */
 struct ends {
@@ -137,11 +138,9 @@ static __always_inline int change_payload(struct cursor *cursor, const struct pa
 	return change_transport(cursor, packet->protocol, changes, to);
 }
 
-/*
- * Gives the packet, or the one that it quotes, these ends; returns whether it was all there.
- * Not static: so it is verified once, by itself.
- */
-__noinline int translate(struct xdp_md *context, const struct packet *packet, const struct ends *to)
+/* Gives the packet, or the one that it quotes, these ends; returns whether it was all there. */
+VERIFIED_ALONE int translate(struct xdp_md *context, const struct packet *packet,
+			     const struct ends *to)
 {
 	struct cursor cursor = cursor_of(context);
 	struct martlet_address source;
