@@ -1,3 +1,4 @@
+import CDatapath
 import Packets
 import Testing
 
@@ -162,11 +163,30 @@ struct FragmentTests {
 
     @Test func `a later fragment goes through the tunnel as the first one did`() {
         var setting = settingWithNotes()
-        setting.changeBackend { $0.forwarding = 3 }  // GUE
-        let outcome = setting.outcome(ethernet(0x0800) + ipv4([1], fragment: 3))
-        #expect(outcome.verdictName == "FORWARD_GUE")
-        // The note's hash 0x11223344: 0xc000 and 0x1122.
-        #expect(outcome.frame[34..<36] == bytes("d122")[...])
+        setting.changeBackend { $0.forwarding = MARTLET_GUE.rawValue }
+        for (hash, port) in [
+            (0x1122_3344, "d122"), (0, "c000"), (0xffff_ffff, "ffff"), (0xffff, "c000"),
+            (0xc000_0000, "c000"), (0x2000_0000, "e000"), (0x1_0000, "c001"),
+        ] as [(UInt64, String)] {
+            setting.tables.fragments[Self.key4]?.hash = hash
+            let outcome = setting.outcome(ethernet(0x0800) + ipv4([1], fragment: 3))
+            #expect(outcome.verdictName == "FORWARD_GUE")
+            #expect(outcome.frame[34..<36] == bytes(port)[...])
+        }
+    }
+
+    @Test func `the flow label is of 20 bits, 40 to 59 of the hash`() {
+        var setting = Setting(MARTLET_IPIP, over: .v6)
+        for (hash, start) in [
+            (0xf000_00ff_ffff_ffff, "6000 0000"), (0x0fff_ff00_0000_0000, "600f ffff"),
+            (0x0123_4500_0000_0000, "6001 2345"),
+        ] as [(UInt64, String)] {
+            setting.tables.fragments[Self.key4] = Tables.Fragment(
+                service: Setting.service, backend: Setting.backend, hash: hash)
+            let outcome = setting.outcome(ethernet(0x0800) + ipv4([1], fragment: 3))
+            #expect(outcome.verdictName == "FORWARD_IPIP")
+            #expect(outcome.frame[14..<18] == bytes(start)[...])
+        }
     }
 
     @Test func `a later fragment may come to the end of its time`() {

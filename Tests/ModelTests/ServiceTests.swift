@@ -143,6 +143,9 @@ struct ServiceTests {
         #expect(Setting().v6(ipv6(tcp(), next: next)) == verdict)
         let stranger = ipv4(tcp(), next: next, to: Place.stranger)
         #expect(Setting().v4(stranger) == "PASS_NO_SERVICE")
+        // Nor is it another thing behind an extension header, or as the first of fragments.
+        #expect(Setting().v6(ipv6([next, 0] + filler(6), next: 60)) == verdict)
+        #expect(Setting().v4(ipv4(tcp(), next: next, fragment: 0x2000)) == verdict)
     }
 
     // MARK: Counting
