@@ -58,7 +58,10 @@ struct VerdictTests {
     @Test func `every verdict has a test, and that test names it`() throws {
         let tests = try Self.tests()
         for verdict in Self.verdicts {
-            let claim = try #require(Self.claims[verdict], "no test is said to reach \(verdict)")
+            guard let claim = Self.claims[verdict] else {
+                Issue.record("no test is said to reach \(verdict)")
+                continue
+            }
             let claimants = tests.filter { $0.contains("func `\(claim)`") }
             #expect(!claimants.isEmpty, "no test of the name \(claim)")
             #expect(claimants.contains { $0.contains("\"\(verdict)\"") }, "\(claim): \(verdict)?")
