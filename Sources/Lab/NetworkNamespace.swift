@@ -15,9 +15,9 @@ public enum NetworkNamespace {
 
     /// Enters a namespace that has nothing but a loopback.
     ///
-    /// - Parameter seconds: After so many a signal ends the process, 0: none does. A test that waits
-    ///   for what never comes must not wait for ever, and the time limit of a suite ends the
-    ///   waiting for an exit test, not its process.
+    /// - Parameter seconds: After so many a signal ends the process, 0: none does. A test that
+    ///   waits for what never comes must not wait for ever, and the time limit of a suite ends
+    ///   the waiting for an exit test, not its process.
     public static func enterNew(endingWithin seconds: UInt32 = 60) throws {
         alarm(seconds)
         try check("unshare", linux_unshare_network())

@@ -19,14 +19,14 @@ struct NATTests {
     ) throws {
         let tables = tables(MARTLET_NAT)
         let there = decide(packet(.toVIP(transport)), from: 1, by: tables)
-        #expect(there.verdict == MARTLET_FORWARD_NAT)
+        #expect(there.verdictName == "FORWARD_NAT")
         #expect(ends(there.frame) == Ends(Self.client, 40001, Self.backend, 8080))
         #expect(hasRightChecksums(there.frame))
         #expect(there.frame[22] == 63)
 
         let back = decide(
             packet(.init(Self.backend, 8080, Self.client, 40001, transport)), from: 1, by: tables)
-        #expect(back.verdict == MARTLET_FORWARD_RETURN)
+        #expect(back.verdictName == "FORWARD_RETURN")
         #expect(ends(back.frame) == Ends(Self.vip, 80, Self.client, 40001))
         #expect(hasRightChecksums(back.frame))
     }
@@ -46,17 +46,17 @@ struct NATTests {
 
     @Test func `the kernel's word on the way of an answer decides what becomes of it`() {
         let answer = packet(.init(Self.backend, 8080, Self.client, 40001, 6))
-        func verdict(_ change: (inout Tables) -> Void) -> martlet_verdict {
+        func verdict(_ change: (inout Tables) -> Void) -> String {
             var tables = tables(MARTLET_NAT)
             change(&tables)
-            return decide(answer, from: 1, by: tables).verdict
+            return decide(answer, from: 1, by: tables).verdictName
         }
-        #expect(verdict { $0.egressNumbers = [:] } == MARTLET_PASS_RETURN)
-        #expect(verdict { $0.kernel.neighbours = [:] } == MARTLET_PASS_RETURN)
-        #expect(verdict { $0.kernel.routes = [] } == MARTLET_PASS_NO_SERVICE)
-        #expect(verdict { $0.kernel.forwards = false } == MARTLET_PASS_NO_ROUTE)
-        #expect(verdict { $0.nat.asksReturns = false } == MARTLET_PASS_NO_SERVICE)
-        #expect(verdict { $0.egresses = [:] } == MARTLET_DROP_BROKEN_TABLE)
+        #expect(verdict { $0.egressNumbers = [:] } == "PASS_RETURN")
+        #expect(verdict { $0.kernel.neighbours = [:] } == "PASS_RETURN")
+        #expect(verdict { $0.kernel.routes = [] } == "PASS_NO_SERVICE")
+        #expect(verdict { $0.kernel.forwards = false } == "PASS_NO_ROUTE")
+        #expect(verdict { $0.nat.asksReturns = false } == "PASS_NO_SERVICE")
+        #expect(verdict { $0.egresses = [:] } == "DROP_BROKEN_TABLE")
     }
 
     @Test func `an answer that is too big for its way is told to the backend`() {
@@ -66,7 +66,7 @@ struct NATTests {
             .init(Self.backend, 8080, Self.client, 40001, 6),
             payload: [UInt8](repeating: 7, count: 700))
         let told = decide(answer, from: 1, by: tables)
-        #expect(told.verdict == MARTLET_REPLY_TOO_BIG)
+        #expect(told.verdictName == "REPLY_TOO_BIG")
         #expect(told.frame.address(26, .v4) == Self.client)
         #expect(told.frame.address(30, .v4) == Self.backend)
         #expect(told.frame.number16(40) == 600)
@@ -77,13 +77,13 @@ struct NATTests {
         var first = packet(.init(Self.backend, 8080, Self.client, 40001, 17), payload: [1, 2, 3])
         first.replaceSubrange(20..<22, with: [0x20, 0])
         let outcome = decide(withRightHeader(first), from: 1, by: tables)
-        #expect(outcome.verdict == MARTLET_FORWARD_RETURN)
+        #expect(outcome.verdictName == "FORWARD_RETURN")
         if let note = outcome.note { tables.fragments[note.key] = note.value }
 
         var later = packet(.init(Self.backend, 1, Self.client, 2, 17))
         later.replaceSubrange(20..<22, with: [0, 2])
         let other = decide(withRightHeader(later), from: 1, by: tables)
-        #expect(other.verdict == MARTLET_FORWARD_RETURN)
+        #expect(other.verdictName == "FORWARD_RETURN")
         #expect(other.frame.address(26, .v4) == Self.vip)
         #expect(Array(other.frame[34...]) == Array(later[34...]))
     }
@@ -113,7 +113,7 @@ struct NATTests {
                 from: Self.backend, to: inside.source,
                 about: .init(inside.source, inside.sourcePort, Self.backend, 8080, 6)),
             from: 1, by: tables)
-        #expect(toClient.verdict == MARTLET_FORWARD_RETURN)
+        #expect(toClient.verdictName == "FORWARD_RETURN")
         #expect(toClient.frame.address(26, .v4) == Self.vip)
         #expect(quoted(toClient.frame) == Ends(Self.client, 40001, Self.vip, 80))
         #expect(checksum(toClient.frame[34...]) == 0)
@@ -121,11 +121,18 @@ struct NATTests {
 
     // MARK: full-nat
 
+    @Test func `a flow that another CPU is opening is not opened twice`() throws {
+        var run = Run(tables(MARTLET_FULL_NAT))
+        let place = try #require(run.send(.toVIP(17)).flowChange?.place)
+        run.tables.nat.flows[place]?.state = MARTLET_NAT_MAKING.rawValue
+        #expect(run.send(.toVIP(17)).verdictName == "DROP_NAT_BUSY")
+    }
+
     @Test func `a flow goes from opening to closing, and a SYN begins it anew`() {
         var run = Run(tables(MARTLET_FULL_NAT))
-        #expect(run.send(.toVIP(6), flags: 0x10).verdict == MARTLET_DROP_NAT_NO_FLOW)
+        #expect(run.send(.toVIP(6), flags: 0x10).verdictName == "DROP_NAT_NO_FLOW")
         let opened = run.send(.toVIP(6), flags: 0x02)
-        #expect(opened.verdict == MARTLET_FORWARD_FULL_NAT)
+        #expect(opened.verdictName == "FORWARD_FULL_NAT")
         #expect(run.state == MARTLET_NAT_OPENING)
         let inside = ends(opened.frame)
         #expect(inside.source == Self.address && inside.sourcePort >= 1024)
@@ -133,7 +140,7 @@ struct NATTests {
 
         let answer = Ends(Self.backend, 8080, inside.source, inside.sourcePort, 6)
         let back = run.send(answer, flags: 0x12)
-        #expect(back.verdict == MARTLET_FORWARD_RETURN)
+        #expect(back.verdictName == "FORWARD_RETURN")
         #expect(ends(back.frame) == Ends(Self.vip, 80, Self.client, 40001))
         #expect(hasRightChecksums(back.frame))
         #expect(run.state == MARTLET_NAT_ANSWERED)
@@ -154,10 +161,10 @@ struct NATTests {
         run.tables.kernel.routes = []
         let answer = Ends(Self.backend, 8080, inside.source, inside.sourcePort, 17)
         let back = run.send(answer)
-        #expect(back.verdict == MARTLET_FORWARD_RETURN)
+        #expect(back.verdictName == "FORWARD_RETURN")
         #expect(Array(back.frame[0..<6]) == [2, 0, 0, 0, 0, 2])
         let other = Ends(Self.backend, 8081, inside.source, inside.sourcePort, 17)
-        #expect(run.send(other).verdict == MARTLET_PASS_NAT_ADDRESS)
+        #expect(run.send(other).verdictName == "PASS_NAT_ADDRESS")
     }
 
     @Test func `a flow finds no port where all sixteen have flows that are not over`() throws {
@@ -173,9 +180,9 @@ struct NATTests {
             run.tables.nat.flows[place] = other
         }
         run.now += 300
-        #expect(run.send(.toVIP(17)).verdict == MARTLET_DROP_NAT_EXHAUSTED)
+        #expect(run.send(.toVIP(17)).verdictName == "DROP_NAT_EXHAUSTED")
         run.now += 1
-        #expect(run.send(.toVIP(17)).verdict == MARTLET_FORWARD_FULL_NAT)
+        #expect(run.send(.toVIP(17)).verdictName == "FORWARD_FULL_NAT")
     }
 
     @Test func `a flow stays with its backend when its slot moves, and where its address was`() {
@@ -189,7 +196,7 @@ struct NATTests {
         }
         #expect(ends(run.send(.toVIP(6), flags: 0x10).frame) == before)
         run.tables.backends[1]?.address = Self.v4(0x0A00_0066)
-        #expect(run.send(.toVIP(6), flags: 0x10).verdict == MARTLET_DROP_NAT_NO_FLOW)
+        #expect(run.send(.toVIP(6), flags: 0x10).verdictName == "DROP_NAT_NO_FLOW")
     }
 }
 

@@ -11,6 +11,24 @@ struct VerdictTests {
         "FORWARD_IPIP":
             "ipip puts the packet unchanged behind an outer header, in all combinations",
         "FORWARD_GUE": "gue puts UDP between, its port from the hash, in all combinations",
+        "FORWARD_NAT":
+            "with nat the backend gets its address and port, and its answer is the VIP's again",
+        "FORWARD_FULL_NAT":
+            "a flow goes from opening to closing, and a SYN begins it anew",
+        "FORWARD_RETURN":
+            "an answer leaves by the way that its client came",
+        "PASS_RETURN":
+            "the kernel's word on the way of an answer decides what becomes of it",
+        "PASS_NO_ROUTE":
+            "the kernel's word on the way of an answer decides what becomes of it",
+        "PASS_NAT_ADDRESS":
+            "an answer leaves by the way that its client came",
+        "DROP_NAT_EXHAUSTED":
+            "a flow finds no port where all sixteen have flows that are not over",
+        "DROP_NAT_NO_FLOW":
+            "a flow goes from opening to closing, and a SYN begins it anew",
+        "DROP_NAT_BUSY":
+            "a flow that another CPU is opening is not opened twice",
         "REPLY_ECHO": "a ping is answered with addresses turned round and every checksum right",
         "REPLY_TOO_BIG": "the sender is told in ICMP, with a quotation and the tags that it used",
         "PASS_NOT_IP": "what is not IP is the kernel's",

@@ -256,8 +256,8 @@ enum martlet_nat_state {
 };
 
 /*
- * How long a flow keeps its port while nothing is sent, in units of 30 * 2^30 ns, one byte for each
- * martlet_nat_state. Established: two hours and four minutes, closing: four minutes (RFC 5382
+ * How long a flow keeps its port while nothing is sent, in units of 30 * 2^30 ns, one byte for
+ * each martlet_nat_state. Established: two hours and four minutes, closing: four minutes (RFC 5382
  * §5); datagrams: five minutes (RFC 4787 §4.3); opening: four SYNs (RFC 6298 §2).
  */
 #define MARTLET_NAT_IDLE_UNIT	30
@@ -387,7 +387,7 @@ struct martlet_budget {
 	verdict(PASS_VIP_PROTOCOL, "for a VIP, but neither TCP, UDP nor ICMP: left to the kernel") \
 	verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left to the kernel") \
 	verdict(PASS_RETURN, "answer of a NAT backend, made the VIP's: the kernel takes it on") \
-	verdict(PASS_NO_ROUTE, "answer of a NAT backend that the kernel may not forward: left to it") \
+	verdict(PASS_NO_ROUTE, "answer of a NAT backend that the kernel may not forward") \
 	verdict(PASS_NAT_ADDRESS, "for a NAT address, but of no flow: left to the kernel")
 
 #define MARTLET_DROPS(verdict) \
