@@ -8,11 +8,14 @@ import XDPPlane
 struct World {
     var tables = Model.Tables()
     private static let backendCount = 40
+    /// Whether the index of services sends every packet on to the hash maps.
+    private let allBucketsOverflow: Bool
     /// No service and no backend has a higher number.
     static let highestNumber: UInt32 = 64
 
     /// Makes tables of `random`.
     init(_ random: inout Random) {
+        allBucketsOverflow = random.once(in: 4)
         tables.hashKey = (random.next(), random.next())
         tables.repliesAreRedirected = random.once(in: 4)
         for id in 1...4 { tables.egresses[UInt32(id)] = egress(&random) }
@@ -155,6 +158,7 @@ extension World {
                         protocol: key.transport, zero: 0))
             }
         }
+        try writeIndex(into: plane)
         for rule in tables.access {
             try plane.tables.access.set(
                 rule.isAllowed ? MARTLET_ACCESS_ALLOW.rawValue : MARTLET_ACCESS_DENY.rawValue,
@@ -162,6 +166,11 @@ extension World {
                     prefix_bits: UInt32(32 + rule.prefix.length), service: rule.service,
                     source: martlet_address(Places.v6(rule.prefix.bits))))
         }
+    }
+
+    /// In some worlds no key has a place there: every packet looks into the hash maps.
+    private func writeIndex(into plane: XDPPlane) throws {
+        if allBucketsOverflow { try plane.overflowIndex() } else { try plane.rebuildIndex() }
     }
 
     private func writeSlots(into plane: XDPPlane) throws {

@@ -39,22 +39,24 @@ static __noinline const struct martlet_service *search_service(const struct pack
 static __always_inline enum martlet_verdict choose_for_flow(const struct packet *packet,
 							    struct choice *choice)
 {
-	const struct martlet_service *service = find_service(packet);
+	const struct martlet_service *found = find_service(packet);
+	struct martlet_service service;
 	__u32 no_service;
 
-	if (!service) {
+	if (!found) {
 		if (!may_be_vip(packet))
 			return MARTLET_PASS_NO_SERVICE;
-		service = search_service(packet, &no_service);
-		if (!service)
+		found = search_service(packet, &no_service);
+		if (!found)
 			return no_service;
 	}
-	count_traffic(&service_counters, service->id, packet->bytes, packet->is_new_flow);
+	service = read_service(found);
+	count_traffic(&service_counters, service.id, packet->bytes, packet->is_new_flow);
 	if (packet->is_martian)
 		return MARTLET_DROP_MARTIAN;
-	if (service->flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
+	if (service.flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
 		return MARTLET_DROP_SOURCE_DENIED;
-	return choose_slot(service, packet, choice);
+	return choose_slot(&service, packet, choice);
 }
 
 static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,
