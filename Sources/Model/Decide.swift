@@ -117,7 +117,7 @@ struct Decision {
             return end(MARTLET_DROP_SOURCE_DENIED)
         }
 
-        let hash = SipHash.hash(packet.flow.hashedWords, key: tables.hashKey)
+        let hash = SipHash.hash(packet.flow.hashedBytes, key: tables.hashKey)
         let slot = UInt32(truncatingIfNeeded: hash) & service.slotMask
         (outcome.hash, outcome.slot) = (hash, slot)
         guard let slots = tables.slots[service.id], slot < slots.count else {
