@@ -57,7 +57,7 @@ struct ServiceIndexTests {
     private func target(_ key: ServiceKey, in plane: TestPlane) throws -> Target {
         try plane.target(
             Service(
-                name: "web", vip: VIP(key.vip), ports: Ports([key.port! ... key.port!]),
+                name: "web", vip: VIP(key.vip), ports: Ports([key.port!...key.port!]),
                 transport: .tcp, forwarding: .l2DSR, healthCheck: nil,
                 backends: [Backend(name: "a", address: key.vip)]))
     }
@@ -114,7 +114,9 @@ struct ServiceIndexTests {
 
     /// The most keys that there may be, and 10,000 services.
     @Test(arguments: prefixes, [(1, 65535), (250, 40)])
-    func `every key has a place, be it ports or addresses that differ`(prefix: String, _ counts: (vips: Int, ports: Int)) throws {
+    func `every key has a place`(
+        prefix: String, _ counts: (vips: Int, ports: Int)
+    ) throws {
         let plane = try TestPlane().plane
         var placed = 0
         for host in 1...counts.vips {
