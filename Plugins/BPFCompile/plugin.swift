@@ -37,6 +37,8 @@ struct BPFCompile: BuildToolPlugin {
     private func flags(_ bpf: URL) -> [String] {
         [
             "-target", "bpf", "-mcpu=v3", "-std=gnu2x", "-O2", "-g",
+            // Packets and tables are read and written as words of whatever size serves.
+            "-fno-strict-aliasing",
             "-Wall", "-Wextra", "-Werror",
             "-I", bpf.appending(path: "include").path,
             // The object is the same from whatever directory it is built.

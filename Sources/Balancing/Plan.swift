@@ -28,7 +28,7 @@ public struct Plan: Hashable, Sendable {
         public var rules: Int
 
         public init(
-            services: UInt32 = 1 << 12, backends: UInt16 = 1 << 15, keys: Int = 1 << 16,
+            services: UInt32 = 1 << 14, backends: UInt16 = 1 << 15, keys: Int = 1 << 16,
             vips: Int = 1 << 14, rules: Int = 1 << 16
         ) {
             self.services = services

@@ -250,14 +250,16 @@ private struct Run {
         if agree, counted == expected, flowAgrees { return nil }
         let verdicts = counted.verdicts.filter { before.verdicts[$0.key] != $0.value }.keys
             .map { name(martlet_verdict($0)) }
-        let ofFlow = flowAgrees ? "" : ", with another NAT flow"
+        let flowWords =
+            (outcome.isNewFlow ? "a new flow" : "no new flow")
+            + (flowAgrees ? "" : ", with another NAT flow")
         let services = counted.services.filter { before.services[$0.key] != $0.value }.keys
         let backends = counted.backends.filter { before.backends[$0.key] != $0.value }.keys
         return Mismatch(
             frame: frame,
             model: "\(name(outcome.verdict)) \(outcome.action), service "
                 + "\(outcome.service ?? 0), backend \(outcome.backend ?? 0), "
-                + "\(outcome.isNewFlow ? "a new flow" : "no new flow")\(ofFlow): \(hex(outcome.frame))",
+                + "\(flowWords): \(hex(outcome.frame))",
             program: "\(verdicts.joined(separator: " ")) action \(result.action), service "
                 + "\(Array(services)), backend \(Array(backends)): \(hex(result.packet))")
     }

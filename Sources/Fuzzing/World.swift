@@ -8,11 +8,14 @@ import XDPPlane
 struct World {
     var tables = Model.Tables()
     private static let backendCount = 40
+    /// Whether the index of services sends every packet on to the hash maps.
+    private let allBucketsOverflow: Bool
     /// No service and no backend has a higher number.
     static let highestNumber: UInt32 = 64
 
     /// Makes tables of `random`, of which those of the kernel are those of `network`.
     init(_ random: inout Random, in network: KernelNetwork) {
+        allBucketsOverflow = random.once(in: 4)
         tables.hashKey = (random.next(), random.next())
         tables.repliesAreRedirected = random.once(in: 4)
         for id in 1...4 { tables.egresses[UInt32(id)] = egress(&random) }
@@ -163,6 +166,7 @@ extension World {
                         protocol: key.transport, zero: 0))
             }
         }
+        try writeIndex(into: plane)
         for rule in tables.access {
             try plane.tables.access.set(
                 rule.isAllowed ? MARTLET_ACCESS_ALLOW.rawValue : MARTLET_ACCESS_DENY.rawValue,
@@ -176,6 +180,11 @@ extension World {
         (tables.repliesAreRedirected ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0)
             | (tables.nat.asksReturns ? MARTLET_SETTING_NAT_RETURNS.rawValue : 0)
             | (tables.nat.asksAddresses ? MARTLET_SETTING_NAT_ADDRESSES.rawValue : 0)
+    }
+
+    /// In some worlds no key has a place there: every packet looks into the hash maps.
+    private func writeIndex(into plane: XDPPlane) throws {
+        if allBucketsOverflow { try plane.overflowIndex() } else { try plane.rebuildIndex() }
     }
 
     private func writeSlots(into plane: XDPPlane) throws {

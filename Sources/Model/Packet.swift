@@ -20,15 +20,9 @@ public struct Flow: Hashable, Sendable {
         self.transport = transport
     }
 
-    /// The bytes that are hashed, in words as a little-endian machine loads them: addresses,
-    /// ports, protocol, and zeros to a whole word.
-    var hashedWords: [UInt64] {
-        let bytes =
-            source.bytes + destination.bytes + big(sourcePort) + big(destinationPort)
-            + [transport, 0, 0, 0]
-        return stride(from: 0, to: bytes.count, by: 8).map { at in
-            (0..<8).reduce(0) { $0 | UInt64(bytes[at + $1]) << UInt64(8 * $1) }
-        }
+    /// What is hashed, as it stands in the packet: addresses, ports, protocol.
+    var hashedBytes: [UInt8] {
+        source.bytes + destination.bytes + big(sourcePort) + big(destinationPort) + [transport]
     }
 }
 

@@ -1,14 +1,22 @@
-/// SipHash-1-3 of 64-bit words (Aumasson, Bernstein: "SipHash: a fast short-input PRF").
+/// SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF").
 struct SipHash {
     private var v0: UInt64
     private var v1: UInt64
     private var v2: UInt64
     private var v3: UInt64
 
-    static func hash(_ words: [UInt64], key: (UInt64, UInt64)) -> UInt64 {
+    static func hash(_ bytes: [UInt8], key: (UInt64, UInt64)) -> UInt64 {
         var state = SipHash(key)
-        for word in words { state.take(word) }
-        return state.finish(count: words.count)
+        let whole = bytes.count / 8 * 8
+        for start in stride(from: 0, to: whole, by: 8) {
+            state.take(word(bytes[start..<start + 8]))
+        }
+        return state.finish(word(bytes[whole...]) | UInt64(bytes.count) << 56)
+    }
+
+    /// Up to eight bytes as a little-endian machine loads them, zeros behind them.
+    private static func word(_ bytes: ArraySlice<UInt8>) -> UInt64 {
+        bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
 
     private init(_ key: (UInt64, UInt64)) {
@@ -24,8 +32,8 @@ struct SipHash {
         v0 ^= word
     }
 
-    private mutating func finish(count: Int) -> UInt64 {
-        take(UInt64(count * 8) << 56)
+    private mutating func finish(_ last: UInt64) -> UInt64 {
+        take(last)
         v2 ^= 0xff
         for _ in 0..<3 { round() }
         return v0 ^ v1 ^ v2 ^ v3
@@ -51,5 +59,5 @@ struct SipHash {
 
 /// What the slot, and the places of a NAT flow, are chosen by.
 public func flowHash(of flow: Flow, key: (UInt64, UInt64)) -> UInt64 {
-    SipHash.hash(flow.hashedWords, key: key)
+    SipHash.hash(flow.hashedBytes, key: key)
 }

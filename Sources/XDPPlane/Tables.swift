@@ -6,6 +6,8 @@ package struct Tables: ~Copyable, Sendable {
     package let settings: Map<UInt32, martlet_settings>
     package let servicesV4: Map<martlet_service_v4, martlet_service>
     package let servicesV6: Map<martlet_service_v6, martlet_service>
+    package let serviceIndexV4: Map<UInt32, martlet_bucket_v4>
+    package let serviceIndexV6: Map<UInt32, martlet_bucket_v6>
     package let vipFilter: Map<UInt32, UInt64>
     package let vips: Map<martlet_vip_key, martlet_vip>
     package let access: Map<martlet_access_key, UInt32>
@@ -32,6 +34,10 @@ package struct Tables: ~Copyable, Sendable {
             named: "services_v4", key: martlet_service_v4.self, value: martlet_service.self)
         let servicesV6 = try object.map(
             named: "services_v6", key: martlet_service_v6.self, value: martlet_service.self)
+        let serviceIndexV4 = try object.map(
+            named: "service_index_v4", key: UInt32.self, value: martlet_bucket_v4.self)
+        let serviceIndexV6 = try object.map(
+            named: "service_index_v6", key: UInt32.self, value: martlet_bucket_v6.self)
         let vipFilter = try object.map(named: "vip_filter", key: UInt32.self, value: UInt64.self)
         let vips = try object.map(
             named: "vips", key: martlet_vip_key.self, value: martlet_vip.self)
@@ -67,6 +73,8 @@ package struct Tables: ~Copyable, Sendable {
         self.settings = settings
         self.servicesV4 = servicesV4
         self.servicesV6 = servicesV6
+        self.serviceIndexV4 = serviceIndexV4
+        self.serviceIndexV6 = serviceIndexV6
         self.vipFilter = vipFilter
         self.vips = vips
         self.access = access
@@ -99,6 +107,8 @@ package struct Tables: ~Copyable, Sendable {
         }
         let servicesV4: Map<martlet_service_v4, martlet_service> = try pinned("services_v4", pins)
         let servicesV6: Map<martlet_service_v6, martlet_service> = try pinned("services_v6", pins)
+        let serviceIndexV4: Map<UInt32, martlet_bucket_v4> = try pinned("service_index_v4", pins)
+        let serviceIndexV6: Map<UInt32, martlet_bucket_v6> = try pinned("service_index_v6", pins)
         let vipFilter: Map<UInt32, UInt64> = try pinned("vip_filter", pins)
         let vips: Map<martlet_vip_key, martlet_vip> = try pinned("vips", pins)
         let access: Map<martlet_access_key, UInt32> = try pinned("access", pins)
@@ -119,6 +129,8 @@ package struct Tables: ~Copyable, Sendable {
         self.settings = settings
         self.servicesV4 = servicesV4
         self.servicesV6 = servicesV6
+        self.serviceIndexV4 = serviceIndexV4
+        self.serviceIndexV6 = serviceIndexV6
         self.vipFilter = vipFilter
         self.vips = vips
         self.access = access
@@ -143,6 +155,8 @@ package struct Tables: ~Copyable, Sendable {
         try file.reuse(settings)
         try file.reuse(servicesV4)
         try file.reuse(servicesV6)
+        try file.reuse(serviceIndexV4)
+        try file.reuse(serviceIndexV6)
         try file.reuse(vipFilter)
         try file.reuse(vips)
         try file.reuse(access)
@@ -168,6 +182,8 @@ package struct Tables: ~Copyable, Sendable {
     borrowing func pin(in pins: PinDirectory) throws(Failure) {
         try servicesV4.pin(at: pins.path(of: servicesV4.name))
         try servicesV6.pin(at: pins.path(of: servicesV6.name))
+        try serviceIndexV4.pin(at: pins.path(of: serviceIndexV4.name))
+        try serviceIndexV6.pin(at: pins.path(of: serviceIndexV6.name))
         try vipFilter.pin(at: pins.path(of: vipFilter.name))
         try vips.pin(at: pins.path(of: vips.name))
         try access.pin(at: pins.path(of: access.name))

@@ -11,6 +11,7 @@ public final class XDPPlane: DataPlane {
     package let tables: Tables
     package let program: Program
     private let records: MappedArray<UInt64>
+    let index: ServiceIndex
 
     /// The oldest kernel that has everything the program uses.
     public static let oldestKernel = KernelVersion(6, 1)
@@ -27,19 +28,24 @@ public final class XDPPlane: DataPlane {
             try tables.reuse(in: file)
             let program = try file.load().program(named: "martlet")
             let records = try MappedArray<UInt64>(tables.backends)
+            let index = try ServiceIndex(in: tables)
             self.tables = tables
             self.program = program
             self.records = records
+            self.index = index
             try removeLeftovers()
+            try rebuildIndex()
         } else {
             let object = try file.load()
             let tables = try Tables(of: object)
             let program = try object.program(named: "martlet")
             let records = try MappedArray<UInt64>(tables.backends)
+            let index = try ServiceIndex(in: tables)
             try tables.settings.set(newSettings(), for: 0)
             self.tables = tables
             self.program = program
             self.records = records
+            self.index = index
         }
     }
 
@@ -49,9 +55,11 @@ public final class XDPPlane: DataPlane {
         let tables = try Tables(pinnedIn: pins)
         let program = try Program(pinnedAt: pins.path(of: "program"), name: "martlet")
         let records = try MappedArray<UInt64>(tables.backends)
+        let index = try ServiceIndex(in: tables)
         self.tables = tables
         self.program = program
         self.records = records
+        self.index = index
     }
 
     /// Has the program on these interfaces and on no other, and lets all of it outlive us.
@@ -187,17 +195,15 @@ extension XDPPlane {
             case .v6(let vip): v6.append((martlet_service_v6(vip, key), service))
             }
         }
-        try tables.servicesV4.set(v4)
-        try tables.servicesV6.set(v6)
-    }
-
-    private func remove(_ keys: [ServiceKey]) throws(Failure) {
-        for key in keys {
-            switch key.vip {
-            case .v4(let vip): try tables.servicesV4.remove(martlet_service_v4(vip, key))
-            case .v6(let vip): try tables.servicesV6.remove(martlet_service_v6(vip, key))
-            }
+        do throws(Failure) {
+            try tables.servicesV4.set(v4)
+            try tables.servicesV6.set(v6)
+        } catch {
+            // Some of them may have been set, and packets find what the maps say.
+            try follow(keys)
+            throw error
         }
+        try follow(keys)
     }
 
     private func slots(of service: ServiceID) throws(Failure) -> Map<UInt32, martlet_slot_pair> {

@@ -339,9 +339,9 @@ struct ValuesTests {
         #expect(tooMany.count == 1)
         #expect(
             tooMany.first?.contains("services[3].backends[4095]: found the first of 16384") == true)
-        #expect(errors(file(Array(repeating: 1, count: 4095))) == [])
+        #expect(errors(file(Array(repeating: 1, count: 16383))) == [])
         #expect(
-            errors(file(Array(repeating: 1, count: 4096))).first?
-                .contains("services[4095]: found the first of 4096 services") == true)
+            errors(file(Array(repeating: 1, count: 16384))).first?
+                .contains("services[16383]: found the first of 16384 services") == true)
     }
 }

@@ -39,14 +39,14 @@ struct FragmentTests {
         let note4 = try #require(v4.note)
         #expect(note4.key == Self.key4)
         #expect(
-            note4.value == Tables.Fragment(service: 1, backend: 9, hash: 0x46c3_3bbd_d433_8ae9))
+            note4.value == Tables.Fragment(service: 1, backend: 9, hash: 0xcc1c_e972_95cd_13b6))
 
         let v6 = Setting().outcome(ethernet(0x86dd) + fragment6(0, more: true, tcp()))
         #expect(v6.verdictName == "FORWARD_L2_DSR")
         let note6 = try #require(v6.note)
         #expect(note6.key == Self.key6)
         #expect(
-            note6.value == Tables.Fragment(service: 1, backend: 9, hash: 0x2261_75be_d151_0bc8))
+            note6.value == Tables.Fragment(service: 1, backend: 9, hash: 0x42b8_64c6_95e9_8b6e))
     }
 
     @Test(arguments: [0x0000, 0x4000, 0x8000, 0xc000])

@@ -307,22 +307,22 @@ struct AdmissionTests {
 
     // MARK: Slots
 
-    /// The hashes are in SipHashTests: they end in …ae9, …fc3, …dea over IPv4, …bc8 over IPv6.
+    /// The hashes end in …1c0, …0d9, …2, …3; those of SipHashTests are among them.
     @Test func `the low bits of the hash name the slot`() {
         var setting = Setting()
         func owners(of packets: [(String, [UInt8])]) -> [String] {
             packets.map { $0.0 == "v4" ? setting.v4($0.1) : setting.v6($0.1) }
         }
         let packets = [
-            ("v6", ipv6(tcp())), ("v4", ipv4(tcp())), ("v4", ipv4(udp(), next: 17)),
-            ("v4", ipv4(tcp(from: 41001))),
+            ("v4", ipv4(tcp(from: 41001))), ("v4", ipv4(udp(), next: 17)),
+            ("v4", ipv4(tcp(from: 41005))), ("v6", ipv6(tcp(from: 41006))),
         ]
-        for slot in 0..<4 {  // by chance slot 0 is that of the first packet, and so on
+        for slot in 0..<4 {  // slot 0 is that of the first packet, and so on
             setting.tables.slots[Setting.service] = (0..<8).map { $0 == slot ? 9 : 0 }
             let expected = (0..<4).map { $0 == slot ? "FORWARD_L2_DSR" : "DROP_NO_BACKEND" }
             #expect(owners(of: packets) == expected)
         }
-        setting.tables.slots[Setting.service] = (0..<64).map { $0 == 0x29 ? 9 : 0 }
+        setting.tables.slots[Setting.service] = (0..<64).map { $0 == 0x19 ? 9 : 0 }
         setting.changeServices { $0.slotMask = 63 }
         let expected = ["DROP_NO_BACKEND", "FORWARD_L2_DSR", "DROP_NO_BACKEND", "DROP_NO_BACKEND"]
         #expect(owners(of: packets) == expected)
@@ -351,7 +351,7 @@ struct AdmissionTests {
         setting = good
         setting.tables.slots = [:]
         #expect(setting.v4(ipv4(tcp())) == "DROP_BROKEN_TABLE")
-        // The hash names slot 1 of eight.
+        // The hash names slot 6 of eight.
         setting.tables.slots[Setting.service] = [9]
         #expect(setting.v4(ipv4(tcp())) == "DROP_BROKEN_TABLE")
         setting = good

@@ -4,10 +4,8 @@ import Testing
 
 /// The hash by itself, and what of a packet goes into it.
 struct SipHashTests {
-    /// The bytes 00 01 02 … in words as a little-endian machine loads them.
-    private func message(words: Int) -> [UInt64] {
-        (0..<words).map { 0x0706_0504_0302_0100 &+ UInt64($0) &* 0x0808_0808_0808_0808 }
-    }
+    /// The bytes 00 01 02 …
+    private func message(words: Int) -> [UInt8] { (0..<UInt8(8 * words)).map { $0 } }
 
     /// Key 00 01 … 0f, messages 00 01 02 …: what Rust tests its `SipHasher13` with.
     @Test(
@@ -29,13 +27,13 @@ struct SipHashTests {
         #expect(SipHash.hash(message(words: words), key: (0, 0)) == hash)
     }
 
-    /// Of c6336407 c0000264 a028 0050 06 000000 and the like, by a SipHash-1-3 in Python that has
+    /// Of c6336407 c0000264 a028 0050 06 and the like, by a SipHash-1-3 in Python that has
     /// the values above.
     @Test(
         arguments: [
-            (41000, 80, 6, 0x46c3_3bbd_d433_8ae9, 0x2261_75be_d151_0bc8),
-            (41001, 80, 6, 0xb622_ecd5_0650_efc3, 0xafa5_4a6c_6940_d3a8),
-            (41000, 53, 17, 0x7132_df8e_c900_cdea, 0xcf0b_7756_3ca6_a5a),
+            (41000, 80, 6, 0xcc1c_e972_95cd_13b6, 0x42b8_64c6_95e9_8b6e),
+            (41001, 80, 6, 0x7770_0359_3c36_81c0, 0x0223_54a5_558c_5028),
+            (41000, 53, 17, 0xdac5_0cbb_eadb_20d9, 0x354b_585e_1a15_b327),
         ] as [(Int, Int, UInt8, UInt64, UInt64)])
     func `the hash is of addresses, ports and protocol as they are in the packet`(
         source: Int, port: Int, next: UInt8, hash4: UInt64, hash6: UInt64
@@ -55,6 +53,6 @@ struct SipHashTests {
         let other =
             ethernet(0x0800, tags: ["8100 0005"])
             + ipv4(tcp(flags: 2, filler(9)), ttl: 9, fragment: 0, options: bytes("0101 0100"))
-        #expect(Setting().outcome(other).hash == 0x46c3_3bbd_d433_8ae9)
+        #expect(Setting().outcome(other).hash == 0xcc1c_e972_95cd_13b6)
     }
 }

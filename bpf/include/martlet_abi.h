@@ -14,6 +14,14 @@
 /* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
 #define MARTLET_ABI 3
 
+/*
+ * What the words of a service's key are multiplied by to choose its bucket: 2^64 / golden ratio
+ * (Knuth 6.4), and two primes of xxHash. Whoever may add services may fill buckets: no secret.
+ */
+#define MARTLET_MIX_1 0x9e3779b97f4a7c15ull
+#define MARTLET_MIX_2 0xc2b2ae3d27d4eb4full
+#define MARTLET_MIX_3 0x165667b19e3779f9ull
+
 enum martlet_limit {
 	/*
 	 * A slot word names a backend in 15 bits; 0 is nobody. The file may hold fewer (see the
@@ -21,7 +29,7 @@ enum martlet_limit {
 	 */
 	MARTLET_BACKEND_LIMIT = 1 << 15,
 	/* Services that can be served at once; 0 is no service. */
-	MARTLET_SERVICE_LIMIT = 1 << 12,
+	MARTLET_SERVICE_LIMIT = 1 << 14,
 	/* Slots of one service: 256 KiB, which stays in the second-level cache. */
 	MARTLET_SLOTS = 1 << 16,
 	/* Output interfaces; 0 is none. */
@@ -30,6 +38,12 @@ enum martlet_limit {
 	MARTLET_LOCAL_ADDRESS_LIMIT = 1 << 10,
 	/* Keys of services of one family: a range of ports has one for each of them. */
 	MARTLET_SERVICE_KEY_LIMIT = 1 << 16,
+	/* Buckets of the indices: half of the places are free with as many keys as may be. */
+	MARTLET_INDEX_BITS_V4 = 15,
+	MARTLET_INDEX_BITS_V6 = 16,
+	/* Places of a bucket. */
+	MARTLET_PLACES_V4 = 4,
+	MARTLET_PLACES_V6 = 2,
 	/* VIPs, single addresses and prefixes together. */
 	MARTLET_VIP_LIMIT = 1 << 14,
 	/* Bits of the filter before the VIPs: 8 KiB, so that it stays in the first-level cache. */
@@ -94,6 +108,37 @@ enum martlet_service_flag {
 	MARTLET_SERVICE_DENIES_OTHERS = 1 << 1,
 	/* Its backends see addresses of ours: every flow has an entry in `nat_tables`. */
 	MARTLET_SERVICE_FULL_NAT = 1 << 2,
+	/*
+	 * Only in the first place of a bucket of an index, taken or free: not every key of the
+	 * bucket has a place in it. What is not found there may be in the map.
+	 */
+	MARTLET_SERVICE_BUCKET_OVERFLOWS = 1 << 15,
+};
+
+/*
+ * What `services_v4` says once more, where a packet finds it with one cache line: an array of
+ * buckets, indexed by a hash of the key (see service.h). The controller writes the service of a
+ * place before its key, so that who finds the key finds what belongs to it. To free a place it
+ * clears the key, and waits for the packets that may have seen it before it uses the place again.
+ */
+struct martlet_place_v4 {
+	__u64 key; /* the bytes of struct martlet_service_v4; 0: the place is free */
+	struct martlet_service service;
+};
+
+struct martlet_bucket_v4 {
+	struct martlet_place_v4 place[MARTLET_PLACES_V4];
+};
+
+/* The same for `services_v6`. */
+struct martlet_place_v6 {
+	__u64 address[2];
+	__u64 port; /* with the protocol, as in struct martlet_service_v6; 0: the place is free */
+	struct martlet_service service;
+};
+
+struct martlet_bucket_v6 {
+	struct martlet_place_v6 place[MARTLET_PLACES_V6];
 };
 
 /*
@@ -272,7 +317,7 @@ struct martlet_nat_flow {
 	__be16 vip_port;
 	__be16 backend_port;
 	__u16 backend_id;
-	/* From where the client's packets come: answers leave that way. Egress 0: ask the kernel. */
+	/* From where the client's packets come: the way of answers. Egress 0: ask the kernel. */
 	struct martlet_next_hop last_hop;
 };
 
@@ -342,6 +387,12 @@ struct martlet_flow_v6 {
 	__be16 destination_port;
 	__u8 protocol;
 	__u8 zero[3];
+};
+
+/* What is hashed of each: without `zero`, so that SipHash's length has room in the last word. */
+enum martlet_flow_bytes {
+	MARTLET_FLOW_BYTES_V4 = __builtin_offsetof(struct martlet_flow_v4, zero),
+	MARTLET_FLOW_BYTES_V6 = __builtin_offsetof(struct martlet_flow_v6, zero),
 };
 
 /* Value of the counters, one for each CPU. Bytes are those of the frame as it was received. */
@@ -463,6 +514,12 @@ _Static_assert(sizeof(struct martlet_address) == 16, "no hole");
 _Static_assert(sizeof(struct martlet_service_v4) == 8, "no hole: the map hashes every byte");
 _Static_assert(sizeof(struct martlet_service_v6) == 20, "no hole: the map hashes every byte");
 _Static_assert(sizeof(struct martlet_service) == 8, "no hole");
+_Static_assert(sizeof(struct martlet_bucket_v4) == 64, "one cache line");
+_Static_assert(sizeof(struct martlet_bucket_v6) == 64, "one cache line");
+_Static_assert(MARTLET_PLACES_V4 << MARTLET_INDEX_BITS_V4 == 2 * MARTLET_SERVICE_KEY_LIMIT,
+	       "half of the places stay free");
+_Static_assert(MARTLET_PLACES_V6 << MARTLET_INDEX_BITS_V6 == 2 * MARTLET_SERVICE_KEY_LIMIT,
+	       "half of the places stay free");
 _Static_assert(sizeof(struct martlet_vip_key) == 20, "no hole: the trie compares every bit");
 _Static_assert(sizeof(struct martlet_vip) == 20, "no hole");
 _Static_assert(sizeof(struct martlet_access_key) == 24, "no hole: the trie compares every bit");

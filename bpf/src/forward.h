@@ -53,10 +53,11 @@ static __always_inline int write_outer_ipv4(struct cursor *cursor, const struct 
 					    __u8 protocol, __u32 payload)
 {
 	struct iphdr *ip = take(cursor, sizeof(*ip));
+	struct iphdr header; /* in registers: of the bytes just written it would be summed later */
 
 	if (!ip)
 		return 0;
-	*ip = (struct iphdr){
+	header = (struct iphdr){
 		.version = 4,
 		.ihl = sizeof(*ip) / 4,
 		.tos = packet->traffic_class,
@@ -67,7 +68,8 @@ static __always_inline int write_outer_ipv4(struct cursor *cursor, const struct 
 		.saddr = backend->source.word[0] | (SOURCE_ENTROPY(hash) & backend->source_entropy),
 		.daddr = backend->address.word[0],
 	};
-	ip->check = ipv4_checksum(ip);
+	header.check = ipv4_checksum(&header);
+	*ip = header;
 	return 1;
 }
 
@@ -258,8 +260,8 @@ static __always_inline struct link_header link_to(const __u8 *mac,
 {
 	struct link_header link;
 
-	__builtin_memcpy(link.destination, mac, ETH_ALEN);
-	__builtin_memcpy(link.source, egress->mac, ETH_ALEN);
+	copy_mac(link.destination, mac);
+	copy_mac(link.source, egress->mac);
 	__builtin_memcpy(link.vlan, egress->vlan, sizeof(link.vlan));
 	return link;
 }

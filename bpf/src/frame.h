@@ -17,10 +17,17 @@ struct ethernet_header {
 
 /* What a frame begins with, but for the type of what follows. */
 struct link_header {
-	__u8 destination[ETH_ALEN];
-	__u8 source[ETH_ALEN];
+	__u8 destination[ETH_ALEN] __attribute__((aligned(8)));
+	__u8 source[ETH_ALEN] __attribute__((aligned(8)));
 	struct martlet_vlan vlan[MARTLET_VLAN_LIMIT]; /* from the outside in; protocol 0: none */
 };
+
+/* With two loads and two stores: clang takes six of each, for it knows of no alignment. */
+static __always_inline void copy_mac(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+}
 
 static __always_inline __u32 link_header_bytes(const struct link_header *link)
 {
@@ -43,8 +50,8 @@ static __always_inline int write_link_header(struct cursor *cursor, const struct
 
 	if (!ethernet)
 		return 0;
-	__builtin_memcpy(ethernet->destination, link->destination, ETH_ALEN);
-	__builtin_memcpy(ethernet->source, link->source, ETH_ALEN);
+	copy_mac(ethernet->destination, link->destination);
+	copy_mac(ethernet->source, link->source);
 	type_before = &ethernet->type;
 	for (int i = 0; i < MARTLET_VLAN_LIMIT; i++) {
 		struct vlan_header *vlan;

@@ -27,6 +27,23 @@ struct {
 	__type(value, struct martlet_service);
 } services_v6 SEC(".maps");
 
+/* What packets look into instead of those two. Mapped: places are written word by word. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << MARTLET_INDEX_BITS_V4);
+	__type(key, __u32);
+	__type(value, struct martlet_bucket_v4);
+} service_index_v4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1 << MARTLET_INDEX_BITS_V6);
+	__type(key, __u32);
+	__type(value, struct martlet_bucket_v6);
+} service_index_v6 SEC(".maps");
+
 /*
  * One bit for each hash of an address; 0: no VIP has such an address. It spares what is not for
  * us the walk through the trie. Mapped: bits are set and cleared in place.

@@ -42,30 +42,32 @@ static __always_inline enum martlet_verdict choose_for_flow(struct xdp_md *conte
 							    const struct packet *packet,
 							    struct choice *choice)
 {
-	const struct martlet_service *service = find_service(packet);
+	const struct martlet_service *found = find_service(packet);
 	const struct martlet_settings *setting;
+	struct martlet_service service;
 	__u32 zero = 0, no_service;
 
-	if (!service) {
+	if (!found) {
 		if (!may_be_vip(packet))
 			return MARTLET_PASS_NO_SERVICE;
-		service = search_service(packet, &no_service);
-		if (!service)
+		found = search_service(packet, &no_service);
+		if (!found)
 			return no_service;
 	}
-	count_traffic(&service_counters, service->id, packet->bytes, packet->is_new_flow);
+	service = read_service(found);
+	count_traffic(&service_counters, service.id, packet->bytes, packet->is_new_flow);
 	if (packet->is_martian)
 		return MARTLET_DROP_MARTIAN;
-	if (service->flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
+	if (service.flags & MARTLET_SERVICE_HAS_ACCESS_LIST && !is_allowed(service, packet))
 		return MARTLET_DROP_SOURCE_DENIED;
 	setting = bpf_map_lookup_elem(&settings, &zero);
 	if (!setting)
 		return MARTLET_DROP_BROKEN_TABLE;
-	choice->service = service->id;
+	choice->service = service.id;
 	choice->hash = hash_flow(packet, setting->hash_key);
-	if (service->flags & MARTLET_SERVICE_FULL_NAT)
-		return choose_nat_flow(context, service, packet, choice);
-	return choose_slot(service, choice);
+	if (service.flags & MARTLET_SERVICE_FULL_NAT)
+		return choose_nat_flow(context, &service, packet, choice);
+	return choose_slot(&service, choice);
 }
 
 static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,

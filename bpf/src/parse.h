@@ -55,15 +55,13 @@ struct ports {
 	__be16 destination;
 };
 
-static __always_inline void set_ports(struct packet *packet, struct ports ports)
+/*
+ * Ports and protocol in one store: the hash reads them as one word, and a load that covers several
+ * younger stores waits until they have left the store buffer.
+ */
+static __always_inline void set_transport(struct packet *packet, __u32 ports)
 {
-	if (packet->family == 4) {
-		packet->flow.v4.source_port = ports.source;
-		packet->flow.v4.destination_port = ports.destination;
-	} else {
-		packet->flow.v6.source_port = ports.source;
-		packet->flow.v6.destination_port = ports.destination;
-	}
+	packet->flow.words[packet->family == 4 ? 1 : 4] = ports | (__u64)packet->protocol << 32;
 }
 
 static __always_inline __be16 source_port_of(const struct packet *packet)
@@ -95,7 +93,7 @@ static __always_inline enum martlet_verdict parse_tcp(struct cursor *cursor, str
 	packet->kind = PACKET_FLOW;
 	packet->is_new_flow = tcp->syn && !tcp->ack;
 	packet->ends_flow = tcp->fin || tcp->rst;
-	set_ports(packet, (struct ports){tcp->source, tcp->dest});
+	set_transport(packet, *(const __u32 *)tcp);
 	return MARTLET_UNDECIDED;
 }
 
@@ -111,7 +109,7 @@ static __always_inline enum martlet_verdict parse_udp(struct cursor *cursor, str
 	if (bpf_ntohs(udp->len) > left && !packet->is_first_fragment)
 		return MARTLET_DROP_MALFORMED;
 	packet->kind = PACKET_FLOW;
-	set_ports(packet, (struct ports){udp->source, udp->dest});
+	set_transport(packet, *(const __u32 *)udp);
 	return MARTLET_UNDECIDED;
 }
 
@@ -121,10 +119,6 @@ parse_transport(struct cursor *cursor, struct packet *packet, __u8 protocol, __u
 {
 	packet->protocol = protocol;
 	packet->header_bytes = packet->ip_bytes - left;
-	if (packet->family == 4)
-		packet->flow.v4.protocol = protocol;
-	else
-		packet->flow.v6.protocol = protocol;
 	if (packet->fragment_offset) {
 		packet->kind = PACKET_LATER_FRAGMENT;
 		return MARTLET_UNDECIDED;
@@ -184,8 +178,7 @@ static __always_inline enum martlet_verdict parse_ipv4(struct cursor *cursor, st
 	packet->family = 4;
 	packet->traffic_class = ip->tos;
 	packet->ttl = ip->ttl;
-	packet->flow.v4.source = ip->saddr;
-	packet->flow.v4.destination = ip->daddr;
+	packet->flow.words[0] = ip->saddr | (__u64)ip->daddr << 32;
 	packet->is_martian |= is_martian_v4(ip->saddr) || ip->saddr == ip->daddr;
 	if (ip->frag_off & bpf_htons(IPV4_MORE_FRAGMENTS | IPV4_OFFSET)) {
 		offset = bpf_ntohs(ip->frag_off) & IPV4_OFFSET;
@@ -286,8 +279,8 @@ static __always_inline enum martlet_verdict parse_ipv6(struct cursor *cursor, st
 	packet->family = 6;
 	packet->traffic_class = (__u8)(ip->priority << 4 | ip->flow_lbl[0] >> 4);
 	packet->ttl = ip->hop_limit;
-	__builtin_memcpy(&packet->flow.v6.source, &ip->saddr, sizeof(ip->saddr));
-	__builtin_memcpy(&packet->flow.v6.destination, &ip->daddr, sizeof(ip->daddr));
+	for (int i = 0; i < 4; i++)
+		packet->flow.words[i] = ((const __u64 *)&ip->saddr)[i];
 	packet->is_martian |= is_martian_v6(&packet->flow.v6.source) ||
 			      are_equal(&packet->flow.v6.source, &packet->flow.v6.destination);
 	rest.next = ip->nexthdr;

@@ -47,8 +47,8 @@ static __always_inline int link_back(struct xdp_md *context, const struct packet
 
 	if (!ethernet)
 		return 0;
-	__builtin_memcpy(link->destination, ethernet->h_source, ETH_ALEN);
-	__builtin_memcpy(link->source, ethernet->h_dest, ETH_ALEN);
+	copy_mac(link->destination, ethernet->h_source);
+	copy_mac(link->source, ethernet->h_dest);
 	type = ethernet->h_proto;
 	for (int i = 0; i < MARTLET_VLAN_LIMIT; i++) {
 		const struct vlan_header *vlan;

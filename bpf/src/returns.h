@@ -25,9 +25,18 @@
 /* What becomes of an answer. */
 struct answer {
 	struct ends ends;
-	struct martlet_next_hop last_hop; /* egress 0: the kernel is asked for the way */
+	struct martlet_next_hop last_hop; /* the way; egress 0: the kernel is asked */
 	__u32 nat;			  /* the flow's place among the NAT flows; 0: it has none */
+	__u32 mtu;			  /* of the kernel's way, if that is too small; else 0 */
 };
+
+/* Where the answer at hand is kept: the stack has no room for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct answer);
+} answer_at_hand SEC(".maps");
 
 /* Of `full-nat`: the flow that is at this place, if that is the backend's which answers. */
 static __always_inline enum martlet_verdict answer_at(const struct packet *packet, __u32 place,
@@ -132,20 +141,12 @@ static __noinline enum martlet_verdict find_answer(const struct packet *packet,
 	return MARTLET_PASS_NO_SERVICE;
 }
 
-/* A way that is known: an egress and whom to send to there. */
-struct way {
-	__u8 mac[ETH_ALEN];
-	__u16 number; /* of the egress */
-};
-
 /*
  * The way that the kernel would send the answer; MARTLET_PASS_RETURN if only the kernel can take
  * it, because it has to find out the neighbour's MAC address or has an interface of another kind.
  */
-static __noinline enum martlet_verdict ask_kernel(struct xdp_md *context,
-						  const struct packet *packet,
-						  const struct answer *answer, struct way *way,
-						  __u32 *mtu)
+static __noinline enum martlet_verdict
+ask_kernel(struct xdp_md *context, const struct packet *packet, struct answer *answer)
 {
 	struct bpf_fib_lookup route = {
 		.family = packet->family == 4 ? SOCKET_INET : SOCKET_INET6,
@@ -169,7 +170,7 @@ static __noinline enum martlet_verdict ask_kernel(struct xdp_md *context,
 	if (result == BPF_FIB_LKUP_RET_NO_NEIGH)
 		return MARTLET_PASS_RETURN;
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
-		*mtu = route.mtu_result;
+		answer->mtu = route.mtu_result;
 		return MARTLET_UNDECIDED;
 	}
 	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
@@ -179,8 +180,8 @@ static __noinline enum martlet_verdict ask_kernel(struct xdp_md *context,
 	number = bpf_map_lookup_elem(&egress_numbers, &route.ifindex);
 	if (!number)
 		return MARTLET_PASS_RETURN;
-	__builtin_memcpy(way->mac, route.dmac, ETH_ALEN);
-	way->number = (__u16)*number;
+	__builtin_memcpy(answer->last_hop.mac, route.dmac, ETH_ALEN);
+	answer->last_hop.egress = (__u16)*number;
 	return MARTLET_UNDECIDED;
 }
 
@@ -192,12 +193,12 @@ static __noinline int remember_answer(const struct packet *packet, const struct 
 	return (int)bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
 }
 
-/* Sends the answer by this way. */
-static __always_inline enum martlet_verdict
-send_answer(struct xdp_md *context, const struct packet *packet, const struct answer *answer,
-	    const struct way *way, struct forwarding *result)
+static __noinline enum martlet_verdict send_answer(struct xdp_md *context,
+						   const struct packet *packet,
+						   const struct answer *answer,
+						   struct forwarding *result)
 {
-	__u32 index = way->number;
+	__u32 index = answer->last_hop.egress;
 	const struct martlet_egress *egress = bpf_map_lookup_elem(&egresses, &index);
 	struct link_header link;
 
@@ -211,7 +212,7 @@ send_answer(struct xdp_md *context, const struct packet *packet, const struct an
 		return MARTLET_DROP_TRUNCATED;
 	result->interface = egress->interface;
 	result->is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
-	link = link_to(way->mac, egress);
+	link = link_to(answer->last_hop.mac, egress);
 	return write_routed_frame(context, packet, &link, MARTLET_FORWARD_RETURN);
 }
 
@@ -229,29 +230,25 @@ pass_answer(struct xdp_md *context, const struct packet *packet, const struct an
 VERIFIED_ALONE enum martlet_verdict
 carry_answer(struct xdp_md *context, const struct packet *packet, struct forwarding *result)
 {
-	struct answer answer = {};
-	struct way way = {};
+	__u32 zero = 0;
+	struct answer *answer = bpf_map_lookup_elem(&answer_at_hand, &zero);
 	enum martlet_verdict verdict;
-	__u32 mtu = 0;
 
-	if (!packet || !result)
+	if (!packet || !result || !answer)
 		return MARTLET_DROP_BROKEN_TABLE;
-	verdict = find_answer(packet, &answer);
+	__builtin_memset(answer, 0, sizeof(*answer));
+	verdict = find_answer(packet, answer);
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
 	if (packet->ttl <= 1)
 		return MARTLET_DROP_EXPIRED;
-	if (answer.last_hop.egress) {
-		__builtin_memcpy(way.mac, answer.last_hop.mac, ETH_ALEN);
-		way.number = answer.last_hop.egress;
-	} else {
-		verdict = ask_kernel(context, packet, &answer, &way, &mtu);
-	}
+	if (!answer->last_hop.egress)
+		verdict = ask_kernel(context, packet, answer);
 	if (verdict == MARTLET_PASS_RETURN)
-		return pass_answer(context, packet, &answer);
+		return pass_answer(context, packet, answer);
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
-	if (mtu)
-		return reply_too_big(context, packet, (__u16)mtu);
-	return send_answer(context, packet, &answer, &way, result);
+	if (answer->mtu)
+		return reply_too_big(context, packet, answer->mtu);
+	return send_answer(context, packet, answer, result);
 }

@@ -17,8 +17,8 @@ struct choice {
 
 static __always_inline __u64 hash_flow(const struct packet *packet, const __u64 key[2])
 {
-	return packet->family == 4 ? siphash(packet->flow.words, sizeof(packet->flow.v4) / 8, key)
-				   : siphash(packet->flow.words, sizeof(packet->flow.v6) / 8, key);
+	return packet->family == 4 ? siphash(packet->flow.words, MARTLET_FLOW_BYTES_V4, key)
+				   : siphash(packet->flow.words, MARTLET_FLOW_BYTES_V6, key);
 }
 
 /* By the hash of the flow, which is in `choice`. */

@@ -24,25 +24,91 @@ static __always_inline struct martlet_address source_of(const struct packet *pac
 	return packet->family == 4 ? mapped(packet->flow.v4.source) : packet->flow.v6.source;
 }
 
-/* The service of exactly the destination, its port and its protocol. */
+/*
+ * `pointer`, for reading what was written before the word that `zero` was made from. Some CPUs
+ * reorder two loads, unless the address of the second comes from the first: here it does, because
+ * the compiler does not know that it adds 0.
+ */
+static __always_inline const void *after(const void *pointer, __u64 zero)
+{
+	barrier_var(zero);
+	return pointer + zero;
+}
+
+/* One reading of what a key leads to, which the controller may replace at any moment. */
+static __always_inline struct martlet_service read_service(const struct martlet_service *service)
+{
+	union {
+		__u64 word;
+		struct martlet_service parts;
+	} reading = {.word = *(const volatile __u64 *)service};
+
+	return reading.parts;
+}
+
+/* For a key that found no place in its bucket. */
+static __noinline const struct martlet_service *find_overflown_v4(__u64 key)
+{
+	return bpf_map_lookup_elem(&services_v4, &key);
+}
+
+static __noinline const struct martlet_service *find_overflown_v6(__u64 high, __u64 low, __u64 port)
+{
+	__u64 key[3] = {high, low, port}; /* struct martlet_service_v6 and four bytes more */
+
+	return bpf_map_lookup_elem(&services_v6, &key);
+}
+
+/* Of the words of an IPv4 flow the upper half of the first is the destination. */
+static __always_inline const struct martlet_service *find_service_v4(const __u64 flow[2])
+{
+	__u64 key = flow[0] >> 32 | flow[1] >> 16 << 32; /* address, port, protocol */
+	__u32 index = (__u32)(key * MARTLET_MIX_1 >> (64 - MARTLET_INDEX_BITS_V4));
+	const struct martlet_bucket_v4 *bucket = bpf_map_lookup_elem(&service_index_v4, &index);
+
+	if (!bucket)
+		return NULL;
+	for (int i = 0; i < MARTLET_PLACES_V4; i++) {
+		const struct martlet_place_v4 *place = &bucket->place[i];
+		__u64 difference = *(const volatile __u64 *)&place->key ^ key;
+
+		if (difference == 0)
+			return after(&place->service, difference);
+	}
+	if (bucket->place[0].service.flags & MARTLET_SERVICE_BUCKET_OVERFLOWS)
+		return find_overflown_v4(key);
+	return NULL;
+}
+
+static __always_inline const struct martlet_service *find_service_v6(const struct packet *packet)
+{
+	const __u64 *address = &packet->flow.words[2];
+	__u64 port = packet->flow.words[4] >> 16; /* and protocol */
+	__u64 hash = address[0] * MARTLET_MIX_1 + address[1] * MARTLET_MIX_2 + port * MARTLET_MIX_3;
+	__u32 index = (__u32)(hash >> (64 - MARTLET_INDEX_BITS_V6));
+	const struct martlet_bucket_v6 *bucket = bpf_map_lookup_elem(&service_index_v6, &index);
+
+	if (!bucket)
+		return NULL;
+	for (int i = 0; i < MARTLET_PLACES_V6; i++) {
+		const struct martlet_place_v6 *place = &bucket->place[i];
+		__u64 difference = *(const volatile __u64 *)&place->port ^ port;
+
+		if (difference != 0)
+			continue;
+		place = after(place, difference);
+		if (place->address[0] == address[0] && place->address[1] == address[1])
+			return &place->service;
+	}
+	if (bucket->place[0].service.flags & MARTLET_SERVICE_BUCKET_OVERFLOWS)
+		return find_overflown_v6(address[0], address[1], port);
+	return NULL;
+}
+
+/* The service of exactly the destination, its port and its protocol; NULL: there is none. */
 static __always_inline const struct martlet_service *find_service(const struct packet *packet)
 {
-	struct martlet_service_v6 v6;
-
-	if (packet->family == 4) {
-		struct martlet_service_v4 v4 = {
-			.address = packet->flow.v4.destination,
-			.port = packet->flow.v4.destination_port,
-			.protocol = packet->flow.v4.protocol,
-		};
-		return bpf_map_lookup_elem(&services_v4, &v4);
-	}
-	v6 = (struct martlet_service_v6){
-		.address = packet->flow.v6.destination,
-		.port = packet->flow.v6.destination_port,
-		.protocol = packet->flow.v6.protocol,
-	};
-	return bpf_map_lookup_elem(&services_v6, &v6);
+	return packet->family == 4 ? find_service_v4(packet->flow.words) : find_service_v6(packet);
 }
 
 /* Whether a VIP may have the destination; a no is certain. */
@@ -98,16 +164,16 @@ static __always_inline enum martlet_verdict if_for_vip(const struct packet *pack
 }
 
 /* Whether the access list of the service lets the client of the flow in. */
-static __noinline int is_allowed(const struct martlet_service *service, const struct packet *packet)
+static __noinline int is_allowed(struct martlet_service service, const struct packet *packet)
 {
 	struct martlet_access_key key = {
 		.prefix_bits = 32 + 128,
-		.service = service->id,
+		.service = service.id,
 		.source = source_of(packet),
 	};
 	const __u32 *word = bpf_map_lookup_elem(&access, &key);
 
 	if (word)
 		return *word == MARTLET_ACCESS_ALLOW;
-	return !(service->flags & MARTLET_SERVICE_DENIES_OTHERS);
+	return !(service.flags & MARTLET_SERVICE_DENIES_OTHERS);
 }

@@ -39,8 +39,11 @@ static __always_inline void siphash_word(struct siphash *state, __u64 word)
 	state->v0 ^= word;
 }
 
-/* The hash of `count` little-endian words, a constant number of them. */
-static __always_inline __u64 siphash(const __u64 *words, __u32 count, const __u64 key[2])
+/*
+ * The hash of so many bytes, a constant number of them and no multiple of eight, in little-endian
+ * words; the rest of the last word is 0.
+ */
+static __always_inline __u64 siphash(const __u64 *words, __u32 bytes, const __u64 key[2])
 {
 	struct siphash state = {
 		.v0 = key[0] ^ 0x736f6d6570736575ull,
@@ -49,9 +52,9 @@ static __always_inline __u64 siphash(const __u64 *words, __u32 count, const __u6
 		.v3 = key[1] ^ 0x7465646279746573ull,
 	};
 
-	for (__u32 i = 0; i < count; i++)
+	for (__u32 i = 0; i < bytes / 8; i++)
 		siphash_word(&state, words[i]);
-	siphash_word(&state, (__u64)count * 8 << 56); /* the length in bytes, no bytes left over */
+	siphash_word(&state, words[bytes / 8] | (__u64)bytes << 56);
 	state.v2 ^= 0xff;
 	siphash_round(&state);
 	siphash_round(&state);
