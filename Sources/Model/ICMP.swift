@@ -34,8 +34,8 @@ extension Decision {
     private func quotedFlow() -> Flow? {
         let (frame, at) = (packet.frame, packet.transportStart + 8)
         let left = packet.left - 8
-        let header: Int
-        let transport: UInt8
+        var header: Int
+        var transport: UInt8
         switch packet.family {
         case .v4:
             guard at + 20 <= frame.count, let fragment = frame.number16(at + 6) else { return nil }
@@ -46,6 +46,13 @@ extension Decision {
             guard at + 40 <= frame.count, frame[at] >> 4 == 6 else { return nil }
             header = 40
             transport = frame[at + 6]
+            if transport == 44 {
+                guard let offset = frame.number16(at + 42), offset & 0xfff8 == 0 else {
+                    return nil
+                }
+                header = 48
+                transport = frame[at + 40]
+            }
         }
         let ends = packet.family == .v4 ? (at + 12, at + 16) : (at + 8, at + 24)
         guard transport == 6 || transport == 17, left >= header + 8,
