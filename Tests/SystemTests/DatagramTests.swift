@@ -50,11 +50,15 @@ struct EchoRead: Decodable {
 
 extension Network {
     /// Sends datagrams from the client; what became of each flow.
-    func echo(flows: Int, count: Int, size: Int, to target: String) async throws -> [EchoRead] {
+    ///
+    /// - Parameter limit: How many seconds to wait for an answer; few where none is expected.
+    func echo(
+        flows: Int, count: Int, size: Int, to target: String, within limit: Double = 10
+    ) async throws -> [EchoRead] {
         let output = try await self["client"].attempt(
             [
                 try builtProduct("martlet-lab"), "echo", "--to", target, "--flows", "\(flows)",
-                "--count", "\(count)", "--size", "\(size)", "--timeout", "10",
+                "--count", "\(count)", "--size", "\(size)", "--timeout", "\(limit)",
             ], within: .seconds(60))
         let results = try output.stdout.split(separator: "\n").map { line in
             try JSONDecoder().decode(EchoRead.self, from: Data(line.utf8))
