@@ -155,7 +155,9 @@ let package = Package(
             name: "MartletTests", dependencies: ["Balancing", "Control", "Packets", "martlet"],
             swiftSettings: common),
         .testTarget(
-            name: "MartletLabTests", dependencies: ["martlet-lab"], swiftSettings: common),
+            name: "MartletLabTests",
+            dependencies: ["martlet-lab", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: common),
         .testTarget(
             name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],
             swiftSettings: common),

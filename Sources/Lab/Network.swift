@@ -70,7 +70,10 @@ public struct Network: Sendable {
             + ends.map { "link set \($0.interface) up" }
             + (host.bridged.isEmpty ? [] : ["link set br0 up"])
             + host.addresses.map { "address add \($0.prefix) dev \($0.interface)\(lifetime($0))" }
-            + host.routes.map { "route add \($0.destination) via \($0.gateway)" }
+            + host.routes.map { route in
+                "route add \(route.destination) via \(route.gateway)"
+                    + (route.mtu.map { " mtu \($0)" } ?? "")
+            }
         try await self[host.name].run(["sh", "-ec", batched(commands)])
     }
 

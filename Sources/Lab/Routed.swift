@@ -19,10 +19,12 @@ extension Topology {
     /// | `router`   |           | the .254 and ::fe of each subnet; interfaces named after the |
     /// |            |           | hosts, and `br0` for a shared segment                        |
     ///
-    /// All links but the client's carry 1600 bytes, so that what the client can send still fits
-    /// when it is encapsulated.
+    /// The client's link carries 1500 bytes, and servers send nothing larger.
+    ///
+    /// - Parameter mtu: How many bytes all other links carry. The client's 1500 fit in the 1600
+    ///   even when they are encapsulated; with 1500 the client has to be told to send less.
     public static func routed(
-        backends: Int = 3, segments: BackendSegments = .own
+        backends: Int = 3, segments: BackendSegments = .own, mtu: Int = 1600
     ) -> Topology {
         var router = Host("router")
         router.forwards = true
@@ -30,12 +32,12 @@ extension Topology {
 
         topology.add(
             Host("client"), interface: "eth0", subnet: Subnet("192.168.0", "fd00:"), 10,
-            mtu: 1500, to: &router, gateway: "client")
+            mtu: clientMTU, to: &router, gateway: "client")
         var balancer = Host("balancer")
         balancer.addresses = [.init(vip.v4, on: "eth1"), .init(vip.v6, on: "eth1")]
         topology.add(
             balancer, interface: "eth1", subnet: Subnet("192.168.1", "fd00:1:"), 1,
-            to: &router, gateway: "balancer")
+            mtu: mtu, to: &router, gateway: "balancer")
         for (index, name) in serverNames(backends).enumerated() {
             var server = Host(name)
             server.serveVIPDirectly()
@@ -43,12 +45,13 @@ extension Topology {
             case .own:
                 let subnet = Subnet("192.168.\(101 + index)", "fd00:\(101 + index):")
                 topology.add(
-                    server, interface: "eth0", subnet: subnet, 10, to: &router, gateway: name)
+                    server, interface: "eth0", subnet: subnet, 10, mtu: mtu,
+                    sending: clientMTU, to: &router, gateway: name)
             case .shared:
                 router.bridged.append(name)
                 topology.add(
                     server, interface: "eth0", subnet: Subnet("192.168.2", "fd00:2:"),
-                    101 + index, to: &router, gateway: "br0")
+                    101 + index, mtu: mtu, sending: clientMTU, to: &router, gateway: "br0")
             }
         }
         topology.hosts.append(router)
@@ -56,9 +59,13 @@ extension Topology {
     }
 
     /// Adds `host` as number `number` of `subnet`, with the router as its way to all others.
+    ///
+    /// - Parameters:
+    ///   - mtu: What its link carries.
+    ///   - sending: What it sends at most, if that is less.
     private mutating func add(
-        _ host: Host, interface: String, subnet: Subnet, _ number: Int, mtu: Int = 1600,
-        to router: inout Host, gateway: String
+        _ host: Host, interface: String, subnet: Subnet, _ number: Int, mtu: Int,
+        sending: Int? = nil, to router: inout Host, gateway: String
     ) {
         var host = host
         host.addresses =
@@ -67,8 +74,8 @@ extension Topology {
                 .init("\(subnet.v6):\(number)/64", on: interface),
             ] + host.addresses
         host.routes += [
-            .init(to: "0.0.0.0/0", via: "\(subnet.v4).254"),
-            .init(to: "::/0", via: "\(subnet.v6):fe"),
+            .init(to: "0.0.0.0/0", via: "\(subnet.v4).254", mtu: sending),
+            .init(to: "::/0", via: "\(subnet.v6):fe", mtu: sending),
         ]
         hosts.append(host)
         links.append(Link(.init("router", host.name), .init(host.name, interface), mtu: mtu))
@@ -78,6 +85,9 @@ extension Topology {
         router.addresses += own.filter { !router.addresses.contains($0) }
     }
 }
+
+/// What the client's link carries, as most do.
+private let clientMTU = 1500
 
 /// The part of the addresses that is the same for all of a segment.
 private struct Subnet {

@@ -50,11 +50,14 @@ public struct Topology: Hashable, Sendable {
         public var destination: String
         /// The next hop.
         public var gateway: String
+        /// The largest packet to send there, if the interface would carry larger ones.
+        public var mtu: Int?
 
         /// Sends what is for `destination` to `gateway`.
-        public init(to destination: String, via gateway: String) {
+        public init(to destination: String, via gateway: String, mtu: Int? = nil) {
             self.destination = destination
             self.gateway = gateway
+            self.mtu = mtu
         }
     }
 

@@ -7,8 +7,9 @@ extension Decision {
         if packet.isFirstFragment { return ifForVIP(MARTLET_DROP_FRAGMENT) }
         let type = packet.frame[packet.transportStart]
         if type == (packet.family == .v4 ? 8 : 128) { return judgeEcho() }
-        if isError(type: type), let flow = quotedFlow() {
+        if isError(type: type), let (flow, header) = quotedFlow() {
             packet.flow = flow
+            packet.quotedBytes = header
             isError = true
             return balance()
         }
@@ -29,12 +30,12 @@ extension Decision {
     }
 
     /// The flow of the packet that the error quotes, as its client sees it: that packet was on its
-    /// way from the VIP.
-    private func quotedFlow() -> Flow? {
+    /// way from the VIP. And how long its IP header is.
+    private func quotedFlow() -> (Flow, header: Int)? {
         let (frame, at) = (packet.frame, packet.transportStart + 8)
         let left = packet.left - 8
-        let header: Int
-        let transport: UInt8
+        var header: Int
+        var transport: UInt8
         switch packet.family {
         case .v4:
             guard at + 20 <= frame.count, let fragment = frame.number16(at + 6) else { return nil }
@@ -45,6 +46,13 @@ extension Decision {
             guard at + 40 <= frame.count, frame[at] >> 4 == 6 else { return nil }
             header = 40
             transport = frame[at + 6]
+            if transport == 44 {
+                guard let offset = frame.number16(at + 42), offset & 0xfff8 == 0 else {
+                    return nil
+                }
+                header = 48
+                transport = frame[at + 40]
+            }
         }
         let ends = packet.family == .v4 ? (at + 12, at + 16) : (at + 8, at + 24)
         guard transport == 6 || transport == 17, left >= header + 8,
@@ -52,8 +60,9 @@ extension Decision {
             let from = frame.address(ends.0, packet.family),
             let to = frame.address(ends.1, packet.family), from == packet.flow.destination
         else { return nil }
-        return Flow(
+        let flow = Flow(
             source: to, destination: from, sourcePort: UInt16(truncatingIfNeeded: ports),
             destinationPort: UInt16(ports >> 16), transport: transport)
+        return (flow, header)
     }
 }

@@ -56,6 +56,8 @@ struct Packet {
     var kind = Kind.other
     var fragmentation: Fragmentation?
     var isNewFlow = false
+    /// Of an error: how long the IP header is that it quotes, with that of a first fragment.
+    var quotedBytes = 0
     /// Whether it has FIN or RST.
     var endsFlow = false
     /// The verdict, if it is for a VIP.

@@ -41,7 +41,8 @@ extension Decision {
         if isError {
             // The checksum of ICMPv6 covers a pseudo-header; that of ICMP does not.
             bytes.changeError(
-                at: transport, packet.family, packet.family == .v4 ? Changes() : changes, to: ends)
+                at: transport, packet.family, header: packet.quotedBytes,
+                packet.family == .v4 ? Changes() : changes, to: ends)
         } else {
             bytes.changeTransport(at: transport, packet.flow.transport, changes, to: ends)
         }
@@ -81,7 +82,7 @@ extension [UInt8] {
 
     /// RFC 5508 §4.2: the quoted packet went the other way.
     fileprivate mutating func changeError(
-        at: Int, _ family: IPFamily, _ outer: Changes, to ends: Ends
+        at: Int, _ family: IPFamily, header: Int, _ outer: Changes, to ends: Ends
     ) {
         let quoted = at + 8
         let checksum = number16(quoted + 10)
@@ -92,7 +93,6 @@ extension [UInt8] {
         if family == .v4, let checksum, let after = number16(quoted + 10) {
             changes.add(UInt32(checksum), UInt32(after))
         }
-        let header = family == .v4 ? Int(self[quoted] & 15) * 4 : 40
         changes.add(
             changePorts(at: quoted + header, to: ends.destination.port, ends.source.port))
         apply(changes, toChecksumAt: at + 2)

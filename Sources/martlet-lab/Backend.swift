@@ -4,9 +4,19 @@ import Synchronization
 /// What a server says: a function of the request and of the little it remembers.
 final class Backend: Sendable {
     let name: String
+    /// The file that keeps what was uploaded last.
+    private let uploads: String?
     private let state = Mutex((requests: 0, isSick: false))
 
-    init(name: String) { self.name = name }
+    init(name: String, uploads: String? = nil) {
+        self.name = name
+        self.uploads = uploads
+    }
+
+    /// Where to keep the body of a request; nil if nobody wants it.
+    func fileForBody(_ method: HTTPMethod, _ uri: String) -> String? {
+        method == .PUT && uri == "/upload" ? uploads : nil
+    }
 
     /// The answer to a request, which counts unless it asks about the server itself.
     func answer(_ method: HTTPMethod, _ uri: String) -> Answer {
@@ -27,6 +37,7 @@ final class Backend: Sendable {
     }
 
     private func page(_ method: HTTPMethod, _ uri: String) -> Answer {
+        if fileForBody(method, uri) != nil { return Answer(.created, "kept\n") }
         guard method == .GET else { return Answer(.methodNotAllowed, "") }
         if uri == "/" { return Answer(.ok, name) }
         if let size = number(in: uri, after: "/bytes/") {

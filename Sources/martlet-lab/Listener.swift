@@ -1,3 +1,4 @@
+import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -38,9 +39,17 @@ func answer(
 private func answer(_ client: Client, as backend: Backend) async throws {
     try await client.executeThenClose { requests, answers in
         var head: HTTPRequestHead?
+        var body: FileHandle?
         for try await part in requests {
-            if case .head(let request) = part { head = request }
+            if case .head(let request) = part {
+                head = request
+                body = try backend.fileForBody(request.method, request.uri).map(emptyFile)
+            }
+            if case .body(let bytes) = part {
+                try body?.write(contentsOf: Data(bytes.readableBytesView))
+            }
             guard case .end = part, let request = head else { continue }
+            try body?.close()
             let answer = backend.answer(request.method, request.uri)
             if answer.delay > .zero { try await Task.sleep(for: answer.delay) }
             try await answers.write(.head(responseHead(answer, to: request, from: backend)))
@@ -63,17 +72,17 @@ private func responseHead(
 }
 
 /// The body in pieces small enough to be written while the client reads.
-private func chunks(_ body: Answer.Body) -> some Sequence<ByteBuffer> {
-    let size = 65536
-    let (whole, count): (ByteBuffer, Int) =
-        switch body {
-        case .text(let text): (ByteBuffer(string: text), text.utf8.count)
-        case .filler(let bytes): (ByteBuffer(repeating: UInt8(ascii: "x"), count: size), bytes)
-        }
-    return stride(from: 0, to: count, by: size).lazy.map { start in
-        var whole = whole
-        return whole.readSlice(length: min(size, count - start)) ?? ByteBuffer()
+private func chunks(_ body: Answer.Body) -> any Sequence<ByteBuffer> {
+    switch body {
+    case .text(let text): [ByteBuffer(string: text)]
+    case .filler(let bytes): filler(bytes: bytes)
     }
+}
+
+/// A file to write to, which is empty whatever was in it before.
+private func emptyFile(at path: String) throws -> FileHandle {
+    try Data().write(to: URL(filePath: path))
+    return try FileHandle(forWritingTo: URL(filePath: path))
 }
 
 /// Makes response parts of what `NIOAsyncChannel` can send: bodies of bytes, never of files.

@@ -53,10 +53,12 @@ let servers = ["server-a", "server-b", "server-c"]
 
 extension Network {
     /// Starts a server on each backend, and what takes packets out of tunnels where there are any.
-    func startServers(_ way: Way) async throws -> [String: RunningProgram] {
+    func startServers(
+        _ way: Way, options: [String] = []
+    ) async throws -> [String: RunningProgram] {
         var started: [String: RunningProgram] = [:]
         for name in servers {
-            started[name] = try await serve(name)
+            started[name] = try await serve(name, options: options)
             if way != .l2DSR {
                 try await self[name].run([try builtProduct("martlet"), "decapsulate", "eth0"])
             }
@@ -64,9 +66,9 @@ extension Network {
         return started
     }
 
-    func serve(_ name: String) async throws -> RunningProgram {
+    func serve(_ name: String, options: [String] = []) async throws -> RunningProgram {
         let server = try await self[name].start(
-            [try builtProduct("martlet-lab"), "serve", "--name", name])
+            [try builtProduct("martlet-lab"), "serve", "--name", name] + options)
         try await server.output.first { $0 == "ready" }
         return server
     }
@@ -88,7 +90,14 @@ extension Network {
                 backends:
             \(backends)
             """
-        try self["balancer"].write(text, to: "/run/martlet.yaml")
+        return try await runController(configuration: text, options: options)
+    }
+
+    /// Starts `martlet run` with this configuration, and waits until its program runs.
+    func runController(
+        configuration: String, options: [String] = []
+    ) async throws -> RunningProgram {
+        try self["balancer"].write(configuration, to: "/run/martlet.yaml")
         let controller = try await self["balancer"].start(
             [try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml"] + options)
         try await controller.errors.first { $0.contains("runs on eth1") }

@@ -138,6 +138,16 @@ struct DatapathTests {
             (frame.transport, frame.payload) = (first, headers + v6.segment)
             return frame.bytes
         }
+        let quotedFragment = { (offset: UInt8) -> [UInt8] in
+            var quote = v6
+            (quote.source, quote.destination) = (quote.destination, quote.source)
+            (quote.sourcePort, quote.destinationPort) = (80, quote.sourcePort)
+            (quote.transport, quote.payload) = (44, [6, 0, 0, offset, 0, 0, 0, 1] + quote.segment)
+            var error = v6
+            error.transport = 58
+            error.payload = [2, 0, 0, 0, 0, 0, 5, 0] + quote.packet.prefix(56)
+            return error.bytes
+        }
         let empty: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 0]
         try plane.add(
             vip: "2001:db8::100", port: 80, forwarding: .l2DSR, backends: ["2001:db8::101"])
@@ -170,6 +180,8 @@ struct DatapathTests {
                 like { ($0.transport, $0.payload) = (1, quoted(80)) }
             ),
             ("PASS_ICMP", Action.pass, like { ($0.transport, $0.payload) = (1, quoted(8080)) }),
+            ("FORWARD_L2_DSR", Action.transmit, quotedFragment(1)),
+            ("PASS_ICMP", Action.pass, quotedFragment(8)),
             ("DROP_TUNNEL", Action.drop, like { ($0.transport, $0.payload) = (4, []) }),
             ("PASS_VIP_PROTOCOL", Action.pass, like { ($0.transport, $0.payload) = (132, []) }),
             ("DROP_FRAGMENT", Action.drop, like { $0.fragment = 0x0003 }),

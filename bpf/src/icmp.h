@@ -60,6 +60,7 @@ static __always_inline int quote_ipv4(struct cursor *cursor, struct packet *pack
 	transport = take(cursor, sizeof(*transport));
 	if (!transport)
 		return 0;
+	packet->quoted_bytes = header;
 	packet->flow.v4 = (struct martlet_flow_v4){
 		.source = ip->daddr,
 		.destination = ip->saddr,
@@ -70,23 +71,36 @@ static __always_inline int quote_ipv4(struct cursor *cursor, struct packet *pack
 	return 1;
 }
 
+/* In a datagram sent in fragments (RFC 8200 §4.5) another header comes before the ports. */
 static __always_inline int quote_ipv6(struct cursor *cursor, struct packet *packet, __u32 left)
 {
 	const struct ipv6hdr *ip = take(cursor, sizeof(*ip));
 	const struct quoted_transport *transport;
+	const struct extension *fragment;
+	__u32 header = sizeof(*ip);
+	__u8 protocol;
 
-	if (!ip || ip->version != 6 || left < sizeof(*ip) + sizeof(*transport))
+	if (!ip || ip->version != 6)
 		return 0;
-	if (!has_ports(ip->nexthdr) ||
+	protocol = ip->nexthdr;
+	if (protocol == IPV6_FRAGMENT) {
+		fragment = take(cursor, sizeof(*fragment));
+		if (!fragment || fragment->fragment_offset & bpf_htons(IPV6_OFFSET))
+			return 0;
+		header += sizeof(*fragment);
+		protocol = fragment->next;
+	}
+	if (!has_ports(protocol) || left < header + sizeof(*transport) ||
 	    !are_equal((const void *)&ip->saddr, &packet->flow.v6.destination))
 		return 0;
 	transport = take(cursor, sizeof(*transport));
 	if (!transport)
 		return 0;
+	packet->quoted_bytes = header;
 	__builtin_memcpy(&packet->flow.v6.source, &ip->daddr, sizeof(ip->daddr));
 	packet->flow.v6.source_port = transport->ports.destination;
 	packet->flow.v6.destination_port = transport->ports.source;
-	packet->flow.v6.protocol = ip->nexthdr;
+	packet->flow.v6.protocol = protocol;
 	return 1;
 }
 

@@ -29,12 +29,13 @@ enum packet_kind {
 struct packet {
 	__u32 bytes;	       /* of the frame */
 	__u32 ip_bytes;	       /* of the IP packet; the frame may be padded beyond it */
-	__u32 link_bytes;      /* of the Ethernet header with its VLAN tags */
-	__u32 header_bytes;    /* of the IP header with its options or extensions */
-	__u32 problem;	       /* the verdict, if the packet is for a VIP */
-	__u32 kind;	       /* enum packet_kind */
 	__be32 fragment;       /* identification; of a first or later fragment */
-	__u32 fragment_offset; /* in bytes */
+	__u16 fragment_offset; /* in bytes */
+	__u16 header_bytes;    /* of the IP header with its options or extensions */
+	__u8 link_bytes;       /* of the Ethernet header with its VLAN tags */
+	__u8 quoted_bytes;     /* of an error: of the IP header that it quotes, as above */
+	__u8 kind;	       /* enum packet_kind */
+	__u8 problem;	       /* the verdict, if the packet is for a VIP */
 	__u8 family;	       /* 4 or 6 */
 	__u8 traffic_class;    /* DSCP and ECN, which an outer header copies */
 	__u8 ttl;	       /* or hop limit */
@@ -49,6 +50,8 @@ struct packet {
 		__u64 words[5]; /* what is hashed: two words or all five */
 	} flow;
 };
+
+_Static_assert(MARTLET_VERDICT_COUNT <= 1 << 8, "every verdict fits a packet's problem");
 
 struct ports {
 	__be16 source;

@@ -28,6 +28,7 @@ struct answer {
 	struct martlet_next_hop last_hop; /* the way; egress 0: the kernel is asked */
 	__u32 nat;			  /* the flow's place among the NAT flows; 0: it has none */
 	__u32 mtu;			  /* of the kernel's way, if that is too small; else 0 */
+	struct link_header link;	  /* of the frame that it leaves in */
 };
 
 /* Where the answer at hand is kept: the stack has no room for it. */
@@ -193,27 +194,19 @@ static __noinline int remember_answer(const struct packet *packet, const struct 
 	return (int)bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
 }
 
-static __noinline enum martlet_verdict send_answer(struct xdp_md *context,
-						   const struct packet *packet,
-						   const struct answer *answer,
-						   struct forwarding *result)
+/* Sends the answer by its way. */
+static __noinline enum martlet_verdict
+send_answer(struct xdp_md *context, const struct packet *packet, struct answer *answer,
+	    const struct martlet_egress *egress, struct forwarding *result)
 {
-	__u32 index = answer->last_hop.egress;
-	const struct martlet_egress *egress = bpf_map_lookup_elem(&egresses, &index);
-	struct link_header link;
-
-	if (!egress || egress->interface == 0)
-		return MARTLET_DROP_BROKEN_TABLE;
-	if (packet->ip_bytes > egress->mtu)
-		return reply_too_big(context, packet, egress->mtu);
 	if (packet->is_first_fragment)
 		remember_answer(packet, answer);
 	if (!translate(context, packet, &answer->ends))
 		return MARTLET_DROP_TRUNCATED;
 	result->interface = egress->interface;
 	result->is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
-	link = link_to(answer->last_hop.mac, egress);
-	return write_routed_frame(context, packet, &link, MARTLET_FORWARD_RETURN);
+	answer->link = link_to(answer->last_hop.mac, egress);
+	return write_routed_frame(context, packet, &answer->link, MARTLET_FORWARD_RETURN);
 }
 
 /* The kernel sends it: what it gets is what it would have sent. */
@@ -230,8 +223,9 @@ pass_answer(struct xdp_md *context, const struct packet *packet, const struct an
 VERIFIED_ALONE enum martlet_verdict
 carry_answer(struct xdp_md *context, const struct packet *packet, struct forwarding *result)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, index;
 	struct answer *answer = bpf_map_lookup_elem(&answer_at_hand, &zero);
+	const struct martlet_egress *egress;
 	enum martlet_verdict verdict;
 
 	if (!packet || !result || !answer)
@@ -250,5 +244,11 @@ carry_answer(struct xdp_md *context, const struct packet *packet, struct forward
 		return verdict;
 	if (answer->mtu)
 		return reply_too_big(context, packet, answer->mtu);
-	return send_answer(context, packet, answer, result);
+	index = answer->last_hop.egress;
+	egress = bpf_map_lookup_elem(&egresses, &index);
+	if (!egress || egress->interface == 0)
+		return MARTLET_DROP_BROKEN_TABLE;
+	if (packet->ip_bytes > egress->mtu)
+		return reply_too_big(context, packet, egress->mtu);
+	return send_answer(context, packet, answer, egress, result);
 }

@@ -92,13 +92,14 @@ static __always_inline int change_transport(struct cursor *cursor, __u8 protocol
 
 /*
  * The error at the cursor and the packet that it quotes, which went the other way; RFC 5508 §4.2.
- * `changes` are those of the outer addresses, as far as the error's checksum covers them. The
- * checksum of the quoted transport stays: most errors do not quote it, and nobody looks at it.
+ * `changes` are those of the outer addresses, which the checksum of ICMPv6 covers. The checksum of
+ * the quoted transport stays: most errors do not quote it, and nobody looks at it.
  */
-static __always_inline int change_error(struct cursor *cursor, __u8 family, __u64 changes,
-					const struct ends *to)
+static __always_inline int change_error(struct cursor *cursor, const struct packet *packet,
+					__u64 changes, const struct ends *to)
 {
 	struct icmp_header *icmp = take(cursor, sizeof(*icmp));
+	void *start = cursor->at;
 	struct ipv6hdr *ipv6;
 	struct ports *ports;
 	struct iphdr *ipv4;
@@ -106,20 +107,20 @@ static __always_inline int change_error(struct cursor *cursor, __u8 family, __u6
 
 	if (!icmp)
 		return 0;
-	if (family == 4) {
+	if (packet->family == 4) {
 		ipv4 = take(cursor, sizeof(*ipv4));
 		if (!ipv4)
 			return 0;
 		before = ipv4->check;
-		changes += change_ipv4(ipv4, to->destination.word[3], to->source.word[3]);
+		changes = change_ipv4(ipv4, to->destination.word[3], to->source.word[3]);
 		changes += change_of(before, ipv4->check);
-		cursor->at += ipv4->ihl * 4 - sizeof(*ipv4);
 	} else {
 		ipv6 = take(cursor, sizeof(*ipv6));
 		if (!ipv6)
 			return 0;
 		changes += change_ipv6(ipv6, &to->destination, &to->source);
 	}
+	cursor->at = start + (packet->quoted_bytes & 0x3f);
 	ports = take(cursor, sizeof(*ports));
 	if (!ports)
 		return 0;
@@ -134,8 +135,39 @@ static __always_inline int change_payload(struct cursor *cursor, const struct pa
 	if (packet->kind == PACKET_LATER_FRAGMENT)
 		return 1;
 	if (packet->kind == PACKET_ICMP_ERROR)
-		return change_error(cursor, packet->family, packet->family == 4 ? 0 : changes, to);
+		return change_error(cursor, packet, changes, to);
 	return change_transport(cursor, packet->protocol, changes, to);
+}
+
+/* An error may come from a router on the way, which stays its source unless it is to be hidden. */
+static __always_inline int translate_ipv4(struct cursor *cursor, const struct packet *packet,
+					  const struct ends *to, __u64 *changes)
+{
+	struct iphdr *ip = take(cursor, sizeof(*ip));
+
+	if (!ip)
+		return 0;
+	*changes = change_ipv4(ip,
+			       ip->saddr == packet->flow.v4.source || to->hides_routers
+				       ? to->source.word[3]
+				       : ip->saddr,
+			       to->destination.word[3]);
+	return 1;
+}
+
+static __always_inline int translate_ipv6(struct cursor *cursor, const struct packet *packet,
+					  const struct ends *to, __u64 *changes)
+{
+	struct ipv6hdr *ip = take(cursor, sizeof(*ip));
+	struct martlet_address *source;
+
+	if (!ip)
+		return 0;
+	source = (void *)&ip->saddr;
+	*changes = change_address((void *)&ip->daddr, &to->destination);
+	if (are_equal(source, &packet->flow.v6.source) || to->hides_routers)
+		*changes += change_address(source, &to->source);
+	return 1;
 }
 
 /* Gives the packet, or the one that it quotes, these ends; returns whether it was all there. */
@@ -143,32 +175,19 @@ VERIFIED_ALONE int translate(struct xdp_md *context, const struct packet *packet
 			     const struct ends *to)
 {
 	struct cursor cursor = cursor_of(context);
-	struct martlet_address source;
-	struct ipv6hdr *ipv6;
-	struct iphdr *ipv4;
-	__u64 changes;
+	__u64 changes = 0;
 	void *start;
 
 	if (!packet || !to)
 		return 0;
-	source = to->source;
 	cursor.at += packet->link_bytes & 0x1f;
 	start = cursor.at;
 	if (packet->family == 4) {
-		ipv4 = take(&cursor, sizeof(*ipv4));
-		if (!ipv4)
+		if (!translate_ipv4(&cursor, packet, to, &changes))
 			return 0;
-		if (ipv4->saddr != packet->flow.v4.source && !to->hides_routers)
-			source.word[3] = ipv4->saddr;
-		changes = change_ipv4(ipv4, source.word[3], to->destination.word[3]);
 	} else {
-		ipv6 = take(&cursor, sizeof(*ipv6));
-		if (!ipv6)
+		if (!translate_ipv6(&cursor, packet, to, &changes))
 			return 0;
-		if (!are_equal((const void *)&ipv6->saddr, &packet->flow.v6.source) &&
-		    !to->hides_routers)
-			__builtin_memcpy(&source, &ipv6->saddr, sizeof(source));
-		changes = change_ipv6(ipv6, &source, &to->destination);
 	}
 	cursor.at = start + (packet->header_bytes & 0x3fff);
 	return change_payload(&cursor, packet, changes, to);
