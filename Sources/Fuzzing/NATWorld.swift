@@ -74,7 +74,7 @@ extension World {
         let port = backend?.port ?? 0
         tables.nat.flows[place] = NATFlow(
             state: isUDP
-                ? MARTLET_NAT_DATAGRAMS.rawValue
+                ? UInt32(random.number(6...7))
                 : UInt32(random.number(random.once(in: 3) ? 1...5 : 2...5)),
             used: age(&random), tag: places.tag,
             client: .init(flow.source, flow.sourcePort),
@@ -96,7 +96,8 @@ extension World {
 
     /// Of now, or of so long ago that no state lasts as long.
     private func age(_ random: inout Random) -> UInt32 {
-        (natNow() &- random.pick([0, 3, 100_000])) & (1 << 29 - 1)
+        // Or of a CPU that has read the clock later.
+        (natNow() &- random.pick([0, 10, 100_000, ~0 - 19])) & (1 << 29 - 1)
     }
 
     /// Leaves a flow, which may come or not, few places or none.
@@ -116,7 +117,8 @@ extension World {
         for place in places.all(at: owner)
         where tables.nat.flows[place] == nil && (isWhole || random.once(in: 2)) {
             tables.nat.flows[place] = NATFlow(
-                state: MARTLET_NAT_ESTABLISHED.rawValue, used: natNow(),
+                state: UInt32(random.number(random.once(in: 2) ? 2...7 : 4...4)),
+                used: age(&random),
                 tag: UInt32(truncatingIfNeeded: random.next()),
                 client: .init(flow.source, 7), vip: .init(flow.destination, 80),
                 backend: .init(random.pick(isV4 ? Places.backends4 : Places.backends6), 80),
@@ -133,7 +135,7 @@ extension World {
             return Flow(
                 source: flow.backend.address, destination: address,
                 sourcePort: flow.backend.port, destinationPort: place.port,
-                transport: flow.state == MARTLET_NAT_DATAGRAMS.rawValue ? 17 : 6)
+                transport: flow.state >= MARTLET_NAT_ASKING.rawValue ? 17 : 6)
         }.filter { $0.source.family == $0.destination.family }
         let stateless = tables.nat.returns.keys.sorted {
             ($0.address, $0.port, $0.transport) < ($1.address, $1.port, $1.transport)

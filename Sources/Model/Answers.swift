@@ -7,6 +7,8 @@ private struct Answer {
     /// Where its client's packets come from; nil: the kernel is asked.
     var lastHop: NATFlow.Hop?
     var place: NAT.Place?
+    /// Of the flow at that place.
+    var tag: UInt32 = 0
 }
 
 extension Decision {
@@ -26,7 +28,9 @@ extension Decision {
             return send(answer, to: NATFlow.Hop(neighbour: neighbour, egress: egress))
         case .unresolved: return pass(answer)
         case .tooBig(let mtu): return tellSender(mtu: mtu)
-        case .notForwarded: return end(MARTLET_PASS_NO_SERVICE)
+        // For this host itself, like the answer to a health check; a NAT flow's never is.
+        case .notForwarded:
+            return end(answer.place == nil ? MARTLET_PASS_NO_SERVICE : MARTLET_PASS_NO_ROUTE)
         case .forwardingIsOff: return end(MARTLET_PASS_NO_ROUTE)
         }
     }
@@ -39,10 +43,15 @@ extension Decision {
     private mutating func findAnswer() -> Search {
         let flow = packet.flow
         if packet.kind == .laterFragment {
-            guard let note = tables.fragments[packet.fragmentKey], let vip = note.vip else {
-                return .none(MARTLET_PASS_NO_SERVICE)
+            guard let note, let vip = note.vip else { return .none(MARTLET_PASS_NO_SERVICE) }
+            if let place = note.place {
+                let found = answer(at: place)
+                // The port may be another flow's by now.
+                guard case .found(let answer) = found, UInt64(answer.tag) != note.hash else {
+                    return found
+                }
+                return .none(MARTLET_PASS_NAT_ADDRESS)
             }
-            if let place = note.place { return answer(at: place) }
             return .found(
                 Answer(ends: Ends(source: .init(vip, 0), destination: .init(flow.destination, 0))))
         }
@@ -64,20 +73,23 @@ extension Decision {
 
     /// Of `full-nat`: the flow at this place, if its backend is who answers.
     private mutating func answer(at place: NAT.Place) -> Search {
-        guard tables.nat.tables.contains(place.address), var flow = tables.nat.flows[place],
-            flow.state != MARTLET_NAT_MAKING.rawValue,
-            flow.backend.address == packet.flow.source
+        guard tables.nat.tables.contains(place.address), var flow = tables.nat.flows[place]
         else { return .none(MARTLET_PASS_NAT_ADDRESS) }
+        if flow.isBeingMade { return .none(MARTLET_DROP_NAT_BUSY) }
+        guard flow.backend.address == packet.flow.source else {
+            return .none(MARTLET_PASS_NAT_ADDRESS)
+        }
         let answer = Answer(
-            ends: Ends(source: flow.vip, destination: flow.client, hidesRouters: true),
-            lastHop: flow.lastHop, place: place)
+            ends: Ends(
+                source: flow.vip, destination: flow.client, hidesRouters: true,
+                identification: UInt16(truncatingIfNeeded: flow.tag)),
+            lastHop: flow.lastHop, place: place, tag: flow.tag)
         if packet.kind == .laterFragment { return .found(answer) }
-        let isUDP = flow.state == MARTLET_NAT_DATAGRAMS.rawValue
-        guard flow.backend.port == packet.flow.sourcePort, isUDP == (packet.flow.transport == 17)
+        guard flow.backend.port == packet.flow.sourcePort,
+            flow.isUDP == (packet.flow.transport == 17)
         else { return .none(MARTLET_PASS_NAT_ADDRESS) }
         if !isError {
-            flow.state = flow.state(after: packet, isAnswer: true)
-            flow.used = now
+            flow.renew(by: packet, isAnswer: true, at: now)
             outcome.flowChange = (place, flow)
         }
         return .found(answer)
@@ -114,7 +126,9 @@ extension Decision {
         guard packet.isFirstFragment else { return }
         outcome.note = (
             packet.fragmentKey,
-            Tables.Fragment(place: answer.place, vip: answer.ends.source.address)
+            Tables.Fragment(
+                hash: UInt64(answer.tag), place: answer.place, left: now,
+                vip: answer.ends.source.address)
         )
     }
 }

@@ -143,7 +143,8 @@ struct Decision {
         if packet.isFirstFragment {
             outcome.note = (
                 packet.fragmentKey,
-                Tables.Fragment(service: service.id, backend: id, hash: hash, place: place)
+                Tables.Fragment(
+                    service: service.id, backend: id, hash: hash, place: place, left: now)
             )
         }
         return forward(to: backend, id: id, hash: hash, place: place)
@@ -166,6 +167,14 @@ struct Decision {
         return owner == 0 ? .verdict(MARTLET_DROP_NO_BACKEND) : .backend(owner, place: nil)
     }
 
+    /// What the first fragment has left behind: an identification comes again (RFC 791 §3.2), and
+    /// then a note is about another packet.
+    var note: Tables.Fragment? {
+        guard let note = tables.fragments[packet.fragmentKey] else { return nil }
+        let age = (now &- note.left) & (1 << UInt32(MARTLET_NAT_TIME_BITS.rawValue) - 1)
+        return age > MARTLET_FRAGMENT_AGE.rawValue ? nil : note
+    }
+
     /// RFC 1858 §3.1, and what the first fragment left behind.
     mutating func followFirstFragment() -> Outcome {
         guard tables.vip(of: packet.flow.destination) != nil else {
@@ -175,8 +184,8 @@ struct Decision {
         if packet.flow.transport == 6, let offset = packet.fragmentation?.offset, offset < 20 {
             return end(MARTLET_DROP_FRAGMENT_OVERLAP)
         }
-        guard let note = tables.fragments[packet.fragmentKey], note.service != 0,
-            let backend = tables.backends[note.backend], backend.service == note.service
+        guard let note, note.service != 0, let backend = tables.backends[note.backend],
+            backend.service == note.service
         else { return end(MARTLET_DROP_FRAGMENT) }
         outcome.service = note.service
         return forward(to: backend, id: note.backend, hash: note.hash, place: note.place)

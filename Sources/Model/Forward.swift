@@ -34,7 +34,7 @@ extension Decision {
         if backend.isTunnel {
             inner = Array(packet.frame[packet.ipStart...])
         } else if backend.isNAT {
-            guard let ends = ends(towards: backend, place) else {
+            guard let ends = ends(towards: backend, place, hash) else {
                 return end(MARTLET_DROP_BROKEN_TABLE)
             }
             inner = oneHopOlder(translated(to: ends))
@@ -60,7 +60,9 @@ extension Decision {
     }
 
     /// The ends that the packets of the flow have on the way to its backend.
-    private func ends(towards backend: Tables.Backend, _ place: NAT.Place?) -> Ends? {
+    private func ends(
+        towards backend: Tables.Backend, _ place: NAT.Place?, _ hash: UInt64
+    ) -> Ends? {
         guard backend.address.family == packet.family, backend.isFullNAT == (place != nil) else {
             return nil
         }
@@ -72,7 +74,8 @@ extension Decision {
         }
         guard let address = tables.nat.addresses[place.address] else { return nil }
         return Ends(
-            source: .init(address, place.port), destination: destination, hidesRouters: true)
+            source: .init(address, place.port), destination: destination, hidesRouters: true,
+            identification: UInt16(truncatingIfNeeded: hash >> 32))
     }
 
     /// A packet, from its IP header on, with one less in TTL or hop limit.

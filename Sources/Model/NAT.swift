@@ -117,33 +117,53 @@ public struct NATFlow: Hashable, Sendable {
         }
     }
 
-    /// Whether it has been idle for so long that another flow may have its port.
-    func isOver(at now: UInt32) -> Bool {
-        let age = (now &- used) & (1 << UInt32(MARTLET_NAT_TIME_BITS.rawValue) - 1)
-        return age > UInt32(natIdleLimit(of: state))
+    /// Whether another flow may have its port: it has been idle for too long; `isTight`: or
+    /// nobody has confirmed it, or it is over.
+    func isOver(at now: UInt32, isTight: Bool) -> Bool {
+        let bits = UInt32(MARTLET_NAT_TIME_BITS.rawValue)
+        let age = (now &- used) & (1 << bits - 1)
+        // What was used in the future was used by a CPU that has read the clock later.
+        let isFromFuture = age >> (bits - 1) == 1
+        return !isFromFuture && age > idleLimit(isTight: isTight)
     }
 
-    /// Where it stands after a packet of its client or of its backend.
-    func state(after packet: Packet, isAnswer: Bool) -> UInt32 {
+    /// In units of 2^30 ns: docs/life-of-a-packet.md §5.
+    private func idleLimit(isTight: Bool) -> UInt32 {
+        switch martlet_nat_state(state) {
+        case MARTLET_NAT_MAKING: 30
+        case MARTLET_NAT_OPENING: isTight ? 0 : 30
+        case MARTLET_NAT_ANSWERED: isTight ? 0 : 60
+        case MARTLET_NAT_ESTABLISHED: 7440
+        case MARTLET_NAT_CLOSING: isTight ? 60 : 240
+        case MARTLET_NAT_ASKING: isTight ? 0 : 300
+        default: 300
+        }
+    }
+
+    /// Moves it on by a packet of its client or of its backend. What a backend repeats to a client
+    /// who may not exist does not keep it alive.
+    mutating func renew(by packet: Packet, isAnswer: Bool, at now: UInt32) {
+        let before = state
+        state = next(packet, isAnswer: isAnswer)
+        let isRepeated =
+            isAnswer && before == MARTLET_NAT_ANSWERED.rawValue && state == before
+        if !isRepeated { used = now }
+    }
+
+    private func next(_ packet: Packet, isAnswer: Bool) -> UInt32 {
         switch (martlet_nat_state(state), isAnswer) {
-        case (MARTLET_NAT_DATAGRAMS, _): state
+        case (MARTLET_NAT_ASKING, true): MARTLET_NAT_TALKING.rawValue
+        case _ where isUDP: state
         case _ where packet.endsFlow: MARTLET_NAT_CLOSING.rawValue
         case (MARTLET_NAT_OPENING, true): MARTLET_NAT_ANSWERED.rawValue
-        case (MARTLET_NAT_ANSWERED, false): MARTLET_NAT_ESTABLISHED.rawValue
+        case (MARTLET_NAT_ANSWERED, false) where !packet.isNewFlow:
+            MARTLET_NAT_ESTABLISHED.rawValue
         default: state
         }
     }
-}
 
-/// In units of 2^30 ns: docs/life-of-a-packet.md §5.
-private func natIdleLimit(of state: UInt32) -> Int {
-    switch martlet_nat_state(state) {
-    case MARTLET_NAT_MAKING, MARTLET_NAT_OPENING: 30
-    case MARTLET_NAT_ANSWERED: 60
-    case MARTLET_NAT_ESTABLISHED: 7440
-    case MARTLET_NAT_CLOSING: 240
-    default: 300
-    }
+    var isUDP: Bool { state >= MARTLET_NAT_ASKING.rawValue }
+    var isBeingMade: Bool { state == MARTLET_NAT_MAKING.rawValue }
 }
 
 /// Where a flow with this hash can be.
@@ -217,18 +237,24 @@ extension Decision {
             .contains(flow.state)
         if packet.isNewFlow, !isOpen { return false }
         if isError { return true }
-        flow.state = flow.state(after: packet, isAnswer: false)
-        flow.used = now
-        if flow.lastHop?.neighbour != sender { flow.lastHop = lastHop }
+        flow.renew(by: packet, isAnswer: false, at: now)
+        flow.lastHop = lastHop
         outcome.flowChange = (place, flow)
         return true
     }
 
     private func freePlace(_ places: NATPlaces, at address: UInt32) -> NAT.Place? {
         guard address != 0, tables.nat.tables.contains(address) else { return nil }
+        return freePlace(places, at: address, isTight: false)
+            ?? freePlace(places, at: address, isTight: true)
+    }
+
+    private func freePlace(
+        _ places: NATPlaces, at address: UInt32, isTight: Bool
+    ) -> NAT.Place? {
         let free = places.buckets.map { bucket in
             places.ports(of: bucket).map { NAT.Place(address: address, port: $0) }
-                .filter { tables.nat.flows[$0]?.isOver(at: now) ?? true }
+                .filter { tables.nat.flows[$0]?.isOver(at: now, isTight: isTight) ?? true }
         }
         return (free[1].count > free[0].count ? free[1] : free[0]).first
     }
@@ -245,7 +271,7 @@ extension Decision {
         let ends = packet.flow
         let port = backend.port == 0 ? ends.destinationPort : backend.port
         let flow = NATFlow(
-            state: isUDP ? MARTLET_NAT_DATAGRAMS.rawValue : MARTLET_NAT_OPENING.rawValue,
+            state: isUDP ? MARTLET_NAT_ASKING.rawValue : MARTLET_NAT_OPENING.rawValue,
             used: now, tag: tag, client: .init(ends.source, ends.sourcePort),
             vip: .init(ends.destination, ends.destinationPort),
             backend: .init(backend.address, port), backendID: owner, lastHop: lastHop)
@@ -253,21 +279,18 @@ extension Decision {
         return .backend(owner, place: place)
     }
 
-    private var sender: [UInt8] { Array(packet.frame[6..<12]) }
-
     private var lastHop: NATFlow.Hop? {
         guard packet.tags.isEmpty, let egress = tables.egressNumbers[interface] else { return nil }
-        return NATFlow.Hop(neighbour: sender, egress: egress)
+        return NATFlow.Hop(neighbour: Array(packet.frame[6..<12]), egress: egress)
     }
 }
 
 extension NATFlow {
-    fileprivate var isBeingMade: Bool { state == MARTLET_NAT_MAKING.rawValue }
     fileprivate var keepsPort: Bool { backend.port == vip.port }
 
     fileprivate func isOf(_ flow: Flow) -> Bool {
         client == End(flow.source, flow.sourcePort)
             && vip == End(flow.destination, flow.destinationPort)
-            && (state == MARTLET_NAT_DATAGRAMS.rawValue) == (flow.transport == 17)
+            && isUDP == (flow.transport == 17)
     }
 }

@@ -146,8 +146,11 @@ public struct Tables: Sendable {
     public struct Fragment: Hashable, Sendable {
         public var service: UInt32 = 0
         public var backend: UInt32 = 0
+        /// Of the flow; of an answer: the tag of its NAT flow.
         public var hash: UInt64 = 0
         public var place: NAT.Place?
+        /// When, in units of 2^30 ns.
+        public var left: UInt32 = 0
         public var vip: IPAddress?
     }
 }

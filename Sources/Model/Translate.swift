@@ -7,6 +7,8 @@ struct Ends {
     var destination: NATFlow.End
     /// Whether errors of routers on the way seem to come from `source`, too.
     var hidesRouters = false
+    /// Of IPv4 fragments: what the identification is changed by, as a little-endian machine has it.
+    var identification: UInt16 = 0
 }
 
 /// What changes under a checksum: RFC 1624 §3, equation 3, over 32-bit words.
@@ -36,12 +38,15 @@ extension Decision {
             ? bytes.address(sourceAt, packet.family) ?? ends.source.address : ends.source.address
         let changes = bytes.changeAddresses(
             at: 0, packet.family, to: source, ends.destination.address)
+        if packet.family == .v4, packet.fragmentation != nil, ends.identification != 0 {
+            bytes.changeIdentification(by: ends.identification.byteSwapped)
+        }
         let transport = packet.transportStart - packet.ipStart
         if packet.kind == .laterFragment { return bytes }
         if isError {
             // The checksum of ICMPv6 covers a pseudo-header; that of ICMP does not.
             bytes.changeError(
-                at: transport, packet.family, header: packet.quotedBytes,
+                at: transport, packet.flow, header: packet.quotedBytes,
                 packet.family == .v4 ? Changes() : changes, to: ends)
         } else {
             bytes.changeTransport(at: transport, packet.flow.transport, changes, to: ends)
@@ -75,6 +80,11 @@ extension [UInt8] {
         var changes = changes
         changes.add(changePorts(at: at, to: ends.source.port, ends.destination.port))
         if transport == 6 { return apply(changes, toChecksumAt: at + 16) }
+        applyToUDP(changes, at: at)
+    }
+
+    /// 0 says that there is none, and 0xffff means 0: RFC 768.
+    private mutating func applyToUDP(_ changes: Changes, at: Int) {
         guard number16(at + 6) != 0 else { return }
         apply(changes, toChecksumAt: at + 6)
         if number16(at + 6) == 0 { replaceSubrange(at + 6..<at + 8, with: [0xff, 0xff]) }
@@ -82,20 +92,34 @@ extension [UInt8] {
 
     /// RFC 5508 §4.2: the quoted packet went the other way.
     fileprivate mutating func changeError(
-        at: Int, _ family: IPFamily, header: Int, _ outer: Changes, to ends: Ends
+        at: Int, _ flow: Flow, header: Int, _ outer: Changes, to ends: Ends
     ) {
-        let quoted = at + 8
-        let checksum = number16(quoted + 10)
+        let (quoted, udp) = (at + 8, at + 8 + header)
+        let (before, udpBefore) = (number16(quoted + 10) ?? 0, number16(udp + 6) ?? 0)
         var changes = outer
-        changes.add(
-            changeAddresses(
-                at: quoted, family, to: ends.destination.address, ends.source.address))
-        if family == .v4, let checksum, let after = number16(quoted + 10) {
-            changes.add(UInt32(checksum), UInt32(after))
+        var inner = changeAddresses(
+            at: quoted, flow.source.family, to: ends.destination.address, ends.source.address)
+        changes.add(inner)
+        if flow.source.family == .v4 {
+            changes.add(UInt32(before), UInt32(number16(quoted + 10) ?? 0))
         }
-        changes.add(
-            changePorts(at: quoted + header, to: ends.destination.port, ends.source.port))
+        let ports = changePorts(at: udp, to: ends.destination.port, ends.source.port)
+        changes.add(ports)
+        inner.add(ports)
+        if flow.transport == 17 {
+            applyToUDP(inner, at: udp)
+            changes.add(UInt32(udpBefore), UInt32(number16(udp + 6) ?? 0))
+        }
         apply(changes, toChecksumAt: at + 2)
+    }
+
+    /// RFC 6864 §5.3: clients behind one source must not get in each other's way.
+    fileprivate mutating func changeIdentification(by mask: UInt16) {
+        guard let before = number16(4) else { return }
+        var changes = Changes()
+        changes.add(UInt32(before), UInt32(before ^ mask))
+        replaceSubrange(4..<6, with: big(before ^ mask))
+        apply(changes, toChecksumAt: 10)
     }
 
     private mutating func changePorts(

@@ -50,6 +50,8 @@ enum martlet_limit {
 	MARTLET_VIP_FILTER_BITS = 1 << 16,
 	/* Prefixes in the access lists of all services: with 10,000 a look-up costs 200 ns. */
 	MARTLET_ACCESS_LIMIT = 1 << 16,
+	/* How long a note of a first fragment holds, in units of 2^30 ns: Linux's ipfrag_time. */
+	MARTLET_FRAGMENT_AGE = 28,
 	/* Packets of which fragments are under way; a later fragment comes within milliseconds. */
 	MARTLET_FRAGMENT_LIMIT = 1 << 13,
 	/* VLAN tags before the IP header: 802.1Q inside 802.1ad. */
@@ -198,8 +200,8 @@ struct martlet_fragment {
 	__u32 backend; /* its id */
 	__u64 hash;    /* of the flow: later fragments take the same path in a tunnel */
 	__u32 nat;     /* the flow's place among the NAT flows; 0: it has none */
-	__u32 zero;
-	struct martlet_address vip; /* of an answer: what it is made from */
+	__u32 left;    /* when, in units of 2^30 ns */
+	struct martlet_address vip; /* of an answer: its source from then on */
 };
 
 /*
@@ -293,20 +295,24 @@ enum martlet_nat_state {
 	MARTLET_NAT_FREE,
 	MARTLET_NAT_MAKING,	 /* a CPU is about to write it */
 	MARTLET_NAT_OPENING,	 /* the client has sent SYN */
-	MARTLET_NAT_ANSWERED,	 /* the backend has answered */
-	MARTLET_NAT_ESTABLISHED, /* the client, too: it is no forged address */
+	MARTLET_NAT_ANSWERED,	 /* the backend has answered it */
+	MARTLET_NAT_ESTABLISHED, /* the client has sent something else than SYN since */
 	MARTLET_NAT_CLOSING,	 /* one of them has sent FIN or RST */
-	MARTLET_NAT_DATAGRAMS,	 /* UDP has no states */
+	MARTLET_NAT_ASKING,	 /* UDP: the backend has not answered */
+	MARTLET_NAT_TALKING,	 /* UDP: it has */
 	MARTLET_NAT_STATE_COUNT,
 };
 
 /*
  * How long a flow keeps its port while nothing is sent, in units of 30 * 2^30 ns, one byte for
  * each martlet_nat_state. Established: two hours and four minutes, closing: four minutes (RFC 5382
- * §5); datagrams: five minutes (RFC 4787 §4.3); opening: four SYNs (RFC 6298 §2).
+ * §5, REQ-5); UDP: five minutes (RFC 4787 §4.3, REQ-5). What opens keeps it for less than the four
+ * minutes of RFC 5382, for a flood of SYNs would have all ports.
  */
 #define MARTLET_NAT_IDLE_UNIT	30
-#define MARTLET_NAT_IDLE_LIMITS 0x0a08f802010100ull
+#define MARTLET_NAT_IDLE_LIMITS 0x0a0a08f802010100ull
+/* The same when a new flow finds no free port: a flow that nobody confirmed, or is over, makes room. */
+#define MARTLET_NAT_TIGHT_LIMITS 0x0a0002f800000100ull
 
 /* The rest of what is known of a flow of `full-nat`. One cache line. Addresses as in `vips`. */
 struct martlet_nat_flow {

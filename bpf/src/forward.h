@@ -28,12 +28,6 @@
 #define SOURCE_ENTROPY(hash)  ((__be32)((hash) >> 32))
 #define FLOW_LABEL(hash)      ((__u32)((hash) >> 40) & 0xfffff)
 
-/* One reading of the next hop, which the controller may replace at any moment. */
-union next_hop {
-	__u64 word;
-	struct martlet_next_hop parts;
-};
-
 /* What becomes of a packet, and by which interface it leaves if it is forwarded. */
 struct forwarding {
 	enum martlet_verdict verdict;
@@ -218,6 +212,7 @@ static __always_inline int ends_towards(const struct packet *packet,
 		return 0;
 	ends->source = *source;
 	ends->source_port = bpf_htons((__u16)choice->nat);
+	ends->identification = (__u16)(choice->hash >> MARTLET_NAT_TAG_SHIFT);
 	return 1;
 }
 

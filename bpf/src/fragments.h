@@ -5,6 +5,7 @@
 #include <linux/in.h>
 #include <linux/tcp.h>
 #include <bpf/bpf_helpers.h>
+#include "clock.h"
 #include "maps.h"
 #include "parse.h"
 #include "select.h"
@@ -30,10 +31,19 @@ static __noinline int remember_fragment(const struct packet *packet, const struc
 		.backend = choice->backend,
 		.hash = choice->hash,
 		.nat = choice->nat,
+		.left = time_now(),
 	};
 
 	/* Without room the later ones are lost, and counted as such. */
 	return (int)bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
+}
+
+/* An identification comes again (RFC 791 §3.2): then the note is about another packet. */
+static __always_inline int is_stale(const struct martlet_fragment *fragment)
+{
+	__u32 age = time_now() - fragment->left;
+
+	return (age & ((1u << MARTLET_NAT_TIME_BITS) - 1)) > MARTLET_FRAGMENT_AGE;
 }
 
 /* RFC 1858 §3.1: it would overwrite what the first one was judged by. */
@@ -58,7 +68,7 @@ VERIFIED_ALONE enum martlet_verdict follow_first_fragment(const struct packet *p
 	if (overwrites_header(packet))
 		return MARTLET_DROP_FRAGMENT_OVERLAP;
 	first = bpf_map_lookup_elem(&fragments, &key);
-	if (!first || !first->service)
+	if (!first || !first->service || is_stale(first))
 		return MARTLET_DROP_FRAGMENT;
 	choice->service = first->service;
 	choice->backend = first->backend;

@@ -23,6 +23,12 @@ struct link_header {
 };
 
 /* With two loads and two stores: clang takes six of each, for it knows of no alignment. */
+/* One reading of a next hop, which others may replace at any moment. */
+union next_hop {
+	__u64 word;
+	struct martlet_next_hop parts;
+};
+
 static __always_inline void copy_mac(__u8 *to, const __u8 *from)
 {
 	*(__u32 *)to = *(const __u32 *)from;

@@ -10,7 +10,9 @@
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "clock.h"
 #include "cursor.h"
+#include "frame.h"
 #include "maps.h"
 #include "parse.h"
 #include "select.h"
@@ -22,19 +24,20 @@
 #define NAT_ADDRESS(place)		 ((place) >> 16)
 #define NAT_BUCKET(place)		 (((place)&0xffff) / MARTLET_NAT_LANES)
 #define NAT_LANE(place)			 ((place) & (MARTLET_NAT_LANES - 1))
-/* Added to the place of a flow that a CPU is making: whose it is can't be seen yet. */
-#define NAT_MAKING			 (1u << 31)
+/* So often a word is read again that others change meanwhile. */
+#define NAT_TRIES			 4
 
 /* Which bits of the hash say where a flow can be; the slot has the first sixteen. */
 #define NAT_SHARE(hash)		      ((__u32)((hash) >> 16) & (MARTLET_NAT_SHARES - 1))
 #define NAT_BUCKET_BITS(hash, choice) ((__u32)((hash) >> ((choice) ? 40 : 24)) & 0xffff)
 #define NAT_TAG(hash)		      ((__u32)((hash) >> MARTLET_NAT_TAG_SHIFT))
 
-/* 2^30 ns: fine enough for limits of minutes, and read without asking the hardware. */
-static __always_inline __u32 nat_now(void)
-{
-	return (__u32)(bpf_ktime_get_coarse_ns() >> 30) & ((1u << MARTLET_NAT_TIME_BITS) - 1);
-}
+/* A search for a flow: what is looked for, and what was found. */
+struct nat_search {
+	__u64 hash;   /* of the flow */
+	__u64 word;   /* of what was found */
+	__u32 except; /* a place to pass over; 0: none */
+};
 
 static __always_inline __u64 nat_word(__u32 tag, __u32 now, __u32 state)
 {
@@ -46,18 +49,30 @@ static __always_inline __u32 nat_state(__u64 word)
 	return (__u32)word & MARTLET_NAT_STATE;
 }
 
+static __always_inline int is_taken(__u64 word)
+{
+	return nat_state(word) != MARTLET_NAT_FREE && nat_state(word) != MARTLET_NAT_MAKING;
+}
+
+static __always_inline int is_udp_state(__u64 word)
+{
+	return nat_state(word) >= MARTLET_NAT_ASKING;
+}
+
 /*
  * 1 if the port can be had, else 0. Without a branch: with one for each of eight ports the
- * verifier would go through 2^8 ways.
+ * verifier would go through 2^8 ways. A word from the future, written by a CPU that has read the
+ * clock later, is of now.
  */
-static __always_inline __u64 is_nat_word_free(__u64 word, __u32 now)
+static __always_inline __u64 is_nat_word_free(__u64 word, __u32 now, __u64 limits)
 {
 	__u64 state = nat_state(word);
 	__u64 used = (__u32)word >> MARTLET_NAT_TIME_SHIFT;
-	__u64 age = (now - used) & ((1u << MARTLET_NAT_TIME_BITS) - 1);
-	__u64 limit = (MARTLET_NAT_IDLE_LIMITS >> (state * 8) & 0xff) * MARTLET_NAT_IDLE_UNIT;
+	__s64 age = (__s64)((now - used) << (64 - MARTLET_NAT_TIME_BITS)) >>
+		    (64 - MARTLET_NAT_TIME_BITS);
+	__s64 limit = (__s64)(limits >> (state * 8) & 0xff) * MARTLET_NAT_IDLE_UNIT;
 
-	return ((limit - age) | (state - 1)) >> 63;
+	return (__u64)((limit - age) | ((__s64)state - 1)) >> 63;
 }
 
 static __always_inline struct martlet_nat_bucket *nat_bucket(__u32 address, __u32 index)
@@ -99,9 +114,13 @@ static __always_inline int is_nat_flow_of(const struct martlet_nat_flow *flow,
 	       are_equal(&flow->vip, &packet->flow.v6.destination);
 }
 
-/* Where in the bucket the flow is, or one that may be it, with NAT_MAKING; 0: nowhere. */
+/*
+ * Where in the bucket the flow is, or one that another CPU is making and that may be it; 0:
+ * nowhere. What is at `except` is passed over. The word is as it was found.
+ */
 static __always_inline __u32 search_nat_bucket(__u32 address, __u32 index,
-					       const struct packet *packet, __u32 tag)
+					       const struct packet *packet,
+					       struct nat_search *search)
 {
 	struct martlet_nat_bucket *bucket = nat_bucket(address, index);
 
@@ -110,28 +129,32 @@ static __always_inline __u32 search_nat_bucket(__u32 address, __u32 index,
 	for (__u32 lane = 0; lane < MARTLET_NAT_LANES; lane++) {
 		__u64 word = *(const volatile __u64 *)&bucket->word[lane];
 
-		if (nat_state(word) == MARTLET_NAT_FREE || NAT_TAG(word) != tag)
+		if (nat_state(word) == MARTLET_NAT_FREE || NAT_TAG(word) != NAT_TAG(search->hash))
 			continue;
+		if (NAT_PLACE(address, index, lane) == search->except)
+			continue;
+		search->word = word;
 		if (nat_state(word) == MARTLET_NAT_MAKING)
-			return NAT_PLACE(address, index, lane) | NAT_MAKING;
-		if ((nat_state(word) == MARTLET_NAT_DATAGRAMS) == is_udp_flow(packet) &&
-		    is_nat_flow_of(&bucket->flow[lane], packet))
+			return NAT_PLACE(address, index, lane);
+		if (is_udp_state(word) == is_udp_flow(packet) &&
+		    is_nat_flow_of(after(&bucket->flow[lane], word ^ word), packet))
 			return NAT_PLACE(address, index, lane);
 	}
 	return 0;
 }
 
 /* The same for both buckets of an address. */
-VERIFIED_ALONE __u32 search_nat_address(__u32 address, const struct packet *packet, __u64 hash)
+VERIFIED_ALONE __u32 search_nat_address(__u32 address, const struct packet *packet,
+					struct nat_search *search)
 {
 	__u32 place;
 
-	if (!packet)
+	if (!packet || !search || !address)
 		return 0;
-	place = search_nat_bucket(address, nat_bucket_index(hash, 0), packet, NAT_TAG(hash));
+	place = search_nat_bucket(address, nat_bucket_index(search->hash, 0), packet, search);
 	if (place)
 		return place;
-	return search_nat_bucket(address, nat_bucket_index(hash, 1), packet, NAT_TAG(hash));
+	return search_nat_bucket(address, nat_bucket_index(search->hash, 1), packet, search);
 }
 
 static __always_inline const struct martlet_nat_share *nat_share(const struct packet *packet,
@@ -142,28 +165,32 @@ static __always_inline const struct martlet_nat_share *nat_share(const struct pa
 	return bpf_map_lookup_elem(&nat_shares, &index);
 }
 
+/* At the owner of the share, and where it was before. */
 static __always_inline __u32 find_nat_flow(const struct martlet_nat_share *share,
-					   const struct packet *packet, __u64 hash)
+					   const struct packet *packet, struct nat_search *search)
 {
-	__u32 place = share->owner ? search_nat_address(share->owner, packet, hash) : 0;
+	__u32 place = search_nat_address(share->owner, packet, search);
 
-	if (place || !share->former)
-		return place;
-	return search_nat_address(share->former, packet, hash);
+	return place ? place : search_nat_address(share->former, packet, search);
 }
 
 /* How many ports of the bucket can be had. */
-static __always_inline __u64 count_free(const struct martlet_nat_bucket *bucket, __u32 now)
+static __always_inline __u64 count_free(const struct martlet_nat_bucket *bucket, __u32 now,
+					__u64 limits)
 {
 	__u64 count = 0;
 
+	/* Unrolled it would need more of the stack than there is. */
+#pragma clang loop unroll(disable)
 	for (__u32 lane = 0; lane < MARTLET_NAT_LANES; lane++)
-		count += is_nat_word_free(*(const volatile __u64 *)&bucket->word[lane], now);
+		count +=
+			is_nat_word_free(*(const volatile __u64 *)&bucket->word[lane], now, limits);
 	return count;
 }
 
 /* Gets hold of a port in this bucket: its place, or 0. The flow is being made from then on. */
-static __always_inline __u32 claim_in_bucket(__u32 address, __u32 index, __u32 tag, __u32 now)
+static __always_inline __u32 claim_in_bucket(__u32 address, __u32 index, __u32 tag, __u32 now,
+					     __u64 limits)
 {
 	struct martlet_nat_bucket *bucket = nat_bucket(address, index);
 	__u64 making = nat_word(tag, now, MARTLET_NAT_MAKING);
@@ -173,7 +200,7 @@ static __always_inline __u32 claim_in_bucket(__u32 address, __u32 index, __u32 t
 	for (__u32 lane = 0; lane < MARTLET_NAT_LANES; lane++) {
 		__u64 word = *(const volatile __u64 *)&bucket->word[lane];
 
-		if (is_nat_word_free(word, now) &&
+		if (is_nat_word_free(word, now, limits) &&
 		    __sync_val_compare_and_swap(&bucket->word[lane], word, making) == word)
 			return NAT_PLACE(address, index, lane);
 	}
@@ -181,51 +208,67 @@ static __always_inline __u32 claim_in_bucket(__u32 address, __u32 index, __u32 t
 }
 
 /* In the emptier of its two buckets, so that they fill up evenly. */
-VERIFIED_ALONE __u32 claim_port(__u32 address, __u64 hash)
+VERIFIED_ALONE __u32 claim_port(__u32 address, __u64 hash, __u64 limits)
 {
 	__u32 first = nat_bucket_index(hash, 0), second = nat_bucket_index(hash, 1);
 	const struct martlet_nat_bucket *one = nat_bucket(address, first);
 	const struct martlet_nat_bucket *other = nat_bucket(address, second);
-	__u32 now = nat_now();
+	__u32 now = time_now();
 
 	if (!one || !other)
 		return 0;
-	if (count_free(other, now) > count_free(one, now))
+	if (count_free(other, now, limits) > count_free(one, now, limits))
 		first = second;
-	return claim_in_bucket(address, first, NAT_TAG(hash), now);
+	return claim_in_bucket(address, first, NAT_TAG(hash), now, limits);
 }
 
 /* Where a flow stands, after a packet of its client or of its backend. */
 static __always_inline __u32 next_nat_state(__u32 state, const struct packet *packet, int is_answer)
 {
-	if (state == MARTLET_NAT_DATAGRAMS)
-		return state;
+	if (state >= MARTLET_NAT_ASKING)
+		return is_answer ? MARTLET_NAT_TALKING : state;
 	if (packet->ends_flow)
 		return MARTLET_NAT_CLOSING;
-	if (is_answer)
-		return state == MARTLET_NAT_OPENING ? MARTLET_NAT_ANSWERED : state;
-	return state == MARTLET_NAT_ANSWERED ? MARTLET_NAT_ESTABLISHED : state;
+	if (state == MARTLET_NAT_OPENING && is_answer)
+		return MARTLET_NAT_ANSWERED;
+	if (state == MARTLET_NAT_ANSWERED && !is_answer && !packet->is_new_flow)
+		return MARTLET_NAT_ESTABLISHED;
+	return state;
 }
 
-/* One store a second and flow at most; another CPU that was quicker has said the same. */
-static __always_inline void renew_nat_word(struct martlet_nat_bucket *bucket, __u32 lane,
-					   __u32 state)
+/*
+ * Moves a flow on from the word in which it was found. Returns 0 if there is another flow now, or
+ * one that is being made: then what was read of it is worth nothing. One store a second and
+ * flow, unless it changes its state; what a backend repeats to a client who may not exist
+ * does not keep the flow alive.
+ */
+static __always_inline int renew_nat_word(__u64 *at, __u64 word, const struct packet *packet,
+					  int is_answer)
 {
-	__u64 word = *(const volatile __u64 *)&bucket->word[lane];
-	__u64 renewed = nat_word(NAT_TAG(word), nat_now(), state);
+	for (int tries = 0; tries < NAT_TRIES; tries++) {
+		__u32 state = next_nat_state(nat_state(word), packet, is_answer);
+		int is_repeated = is_answer && state == MARTLET_NAT_ANSWERED &&
+				  nat_state(word) == MARTLET_NAT_ANSWERED;
+		__u64 renewed = is_repeated ? word : nat_word(NAT_TAG(word), time_now(), state);
+		__u64 found = renewed == word ? *(const volatile __u64 *)at
+					      : __sync_val_compare_and_swap(at, word, renewed);
 
-	if (renewed != word)
-		__sync_val_compare_and_swap(&bucket->word[lane], word, renewed);
+		if (found == word)
+			return 1;
+		if (NAT_TAG(found) != NAT_TAG(word) || !is_taken(found))
+			return 0;
+		word = found;
+	}
+	return 0;
 }
 
 /* The way back to where the frame came from, if that can be had; else egress 0. */
-static __always_inline struct martlet_next_hop last_hop(struct xdp_md *context,
-							const struct packet *packet)
+static __always_inline union next_hop last_hop(struct xdp_md *context, const struct packet *packet)
 {
 	struct cursor cursor = cursor_of(context);
 	const struct ethhdr *ethernet = take(&cursor, sizeof(*ethernet));
 	__u32 interface = context->ingress_ifindex;
-	struct martlet_next_hop hop = {};
+	union next_hop hop = {};
 	const __u32 *number;
 
 	if (!ethernet || packet->link_bytes != sizeof(*ethernet))
@@ -233,17 +276,19 @@ static __always_inline struct martlet_next_hop last_hop(struct xdp_md *context,
 	number = bpf_map_lookup_elem(&egress_numbers, &interface);
 	if (!number)
 		return hop;
-	__builtin_memcpy(hop.mac, ethernet->h_source, ETH_ALEN);
-	hop.egress = (__u16)*number;
+	__builtin_memcpy(hop.parts.mac, ethernet->h_source, ETH_ALEN);
+	hop.parts.egress = (__u16)*number;
 	return hop;
 }
 
-static __always_inline int comes_from(struct xdp_md *context, const struct martlet_next_hop *hop)
+static __always_inline void remember_last_hop(struct xdp_md *context, const struct packet *packet,
+					      struct martlet_nat_flow *flow)
 {
-	struct cursor cursor = cursor_of(context);
-	const struct ethhdr *ethernet = take(&cursor, sizeof(*ethernet));
+	__u64 hop = last_hop(context, packet).word;
+	volatile __u64 *known = (volatile __u64 *)&flow->last_hop;
 
-	return ethernet && !__builtin_memcmp(ethernet->h_source, hop->mac, ETH_ALEN);
+	if (*known != hop)
+		*known = hop;
 }
 
 /* As the NAT flows have addresses. */
@@ -262,51 +307,60 @@ static __always_inline int is_flow_with(const struct martlet_nat_flow *flow,
 	       flow->backend_port == (backend->port ? backend->port : flow->vip_port);
 }
 
-/*
- * Takes a flow on: fills the choice and renews the flow. Returns whether the flow can go on: its
- * backend may be gone, or the client may have begun anew, which opens a flow like any other.
- */
-static __always_inline int go_on(struct xdp_md *context, const struct packet *packet,
-				 struct choice *choice, __u32 place)
+/* A client who begins anew opens a flow like any other. */
+static __always_inline int opens_anew(const struct packet *packet, __u64 word)
 {
-	struct martlet_nat_bucket *bucket = nat_bucket(NAT_ADDRESS(place), NAT_BUCKET(place));
+	return packet->is_new_flow &&
+	       (nat_state(word) == MARTLET_NAT_OPENING || nat_state(word) == MARTLET_NAT_CLOSING);
+}
+
+/*
+ * Takes a flow on that was found. MARTLET_DROP_NAT_NO_FLOW: it can't go on as it is, for its
+ * backend is gone or it is opened anew. MARTLET_DROP_NAT_BUSY: it has just become another one.
+ */
+static __always_inline enum martlet_verdict
+go_on(struct xdp_md *context, const struct packet *packet, struct choice *choice, __u64 word)
+{
+	struct martlet_nat_bucket *bucket =
+		nat_bucket(NAT_ADDRESS(choice->nat), NAT_BUCKET(choice->nat));
+	__u32 lane = NAT_LANE(choice->nat), id;
 	const struct martlet_backend *backend;
 	struct martlet_nat_flow *flow;
-	__u32 id, state;
 
 	if (!bucket)
-		return 0;
-	flow = &bucket->flow[NAT_LANE(place)];
-	state = nat_state(bucket->word[NAT_LANE(place)]);
+		return MARTLET_DROP_BROKEN_TABLE;
+	flow = &bucket->flow[lane];
 	id = flow->backend_id;
 	backend = bpf_map_lookup_elem(&backends, &id);
-	if (!backend || !is_flow_with(flow, backend, choice->service))
-		return 0;
-	if (packet->is_new_flow && (state == MARTLET_NAT_OPENING || state == MARTLET_NAT_CLOSING))
-		return 0;
+	if (!backend || !is_flow_with(flow, backend, choice->service) || opens_anew(packet, word))
+		return MARTLET_DROP_NAT_NO_FLOW;
 	choice->backend = id;
-	choice->nat = place;
 	if (packet->kind != PACKET_FLOW)
-		return 1;
-	renew_nat_word(bucket, NAT_LANE(place), next_nat_state(state, packet, 0));
-	if (!comes_from(context, &flow->last_hop))
-		flow->last_hop = last_hop(context, packet);
-	return 1;
+		return *(const volatile __u64 *)&bucket->word[lane] == word ? MARTLET_UNDECIDED
+									    : MARTLET_DROP_NAT_BUSY;
+	if (!renew_nat_word(&bucket->word[lane], word, packet, 0))
+		return MARTLET_DROP_NAT_BUSY;
+	remember_last_hop(context, packet, flow);
+	return MARTLET_UNDECIDED;
 }
 
 /* Gets hold of a flow's own port, to write it anew; returns whether it could. */
-static __always_inline int claim_again(__u32 place, struct choice *choice)
+static __always_inline int claim_again(const struct choice *choice, __u64 word)
+{
+	struct martlet_nat_bucket *bucket =
+		nat_bucket(NAT_ADDRESS(choice->nat), NAT_BUCKET(choice->nat));
+	__u64 making = nat_word(NAT_TAG(choice->hash), time_now(), MARTLET_NAT_MAKING);
+
+	return bucket && __sync_val_compare_and_swap(&bucket->word[NAT_LANE(choice->nat)], word,
+						     making) == word;
+}
+
+static __always_inline void give_back(__u32 place)
 {
 	struct martlet_nat_bucket *bucket = nat_bucket(NAT_ADDRESS(place), NAT_BUCKET(place));
-	__u32 lane = NAT_LANE(place);
-	__u64 word, making = nat_word(NAT_TAG(choice->hash), nat_now(), MARTLET_NAT_MAKING);
 
-	if (!bucket)
-		return 0;
-	choice->nat = place;
-	word = *(const volatile __u64 *)&bucket->word[lane];
-	return nat_state(word) != MARTLET_NAT_MAKING &&
-	       __sync_val_compare_and_swap(&bucket->word[lane], word, making) == word;
+	if (bucket)
+		*(volatile __u64 *)&bucket->word[NAT_LANE(place)] = 0;
 }
 
 /* Writes the flow at a place that is being made, and lets others find it. */
@@ -316,15 +370,15 @@ write_nat_flow(struct xdp_md *context, const struct packet *packet, const struct
 	struct martlet_nat_bucket *bucket =
 		nat_bucket(NAT_ADDRESS(choice->nat), NAT_BUCKET(choice->nat));
 	__u32 lane = NAT_LANE(choice->nat), id = choice->backend;
-	const struct martlet_backend *backend;
+	const struct martlet_backend *backend = bpf_map_lookup_elem(&backends, &id);
+	__u32 state = is_udp_flow(packet) ? MARTLET_NAT_ASKING : MARTLET_NAT_OPENING;
 	struct martlet_nat_flow *flow;
 
 	if (!bucket)
 		return MARTLET_DROP_BROKEN_TABLE;
-	backend = bpf_map_lookup_elem(&backends, &id);
 	if (!backend || backend->service != choice->service ||
 	    backend->forwarding != MARTLET_FULL_NAT || backend->family != packet->family) {
-		*(volatile __u64 *)&bucket->word[lane] = 0;
+		give_back(choice->nat);
 		return MARTLET_DROP_BROKEN_TABLE;
 	}
 	flow = &bucket->flow[lane];
@@ -335,35 +389,45 @@ write_nat_flow(struct xdp_md *context, const struct packet *packet, const struct
 	flow->vip_port = destination_port_of(packet);
 	flow->backend_port = backend->port ? backend->port : flow->vip_port;
 	flow->backend_id = (__u16)choice->backend;
-	flow->last_hop = last_hop(context, packet);
+	remember_last_hop(context, packet, flow);
 	/* An exchange and no store: all of the above comes before it, on every machine. */
-	__sync_lock_test_and_set(
-		&bucket->word[lane],
-		nat_word(NAT_TAG(choice->hash), nat_now(),
-			 is_udp_flow(packet) ? MARTLET_NAT_DATAGRAMS : MARTLET_NAT_OPENING));
+	__sync_lock_test_and_set(&bucket->word[lane],
+				 nat_word(NAT_TAG(choice->hash), time_now(), state));
 	return MARTLET_UNDECIDED;
+}
+
+/*
+ * Whether the port that was claimed is the flow's only one. Another CPU may have found nothing,
+ * too, and have claimed one for the same flow: now each sees both, and of two that are being made
+ * the lower place goes on. A flow that was made meanwhile does in any case.
+ */
+static __always_inline int is_only_place(const struct martlet_nat_share *share,
+					 const struct packet *packet, __u32 own,
+					 struct nat_search *search)
+{
+	__u32 place;
+
+	search->except = own;
+	place = search_nat_address(share->owner, packet, search);
+	return !place || (!is_taken(search->word) && place > own);
 }
 
 /* A port for a flow that has none: fills `nat` of the choice. */
 static __always_inline enum martlet_verdict claim_place(const struct martlet_nat_share *share,
 							const struct packet *packet,
-							struct choice *choice)
+							struct choice *choice,
+							struct nat_search *search)
 {
-	struct martlet_nat_bucket *bucket;
-	__u32 place = share->owner ? claim_port(share->owner, choice->hash) : 0;
-
-	if (!place)
+	if (!share->owner)
 		return MARTLET_DROP_NAT_EXHAUSTED;
-	choice->nat = place;
-	/*
-	 * Another CPU may have found nothing, too, and have claimed a port for the same flow. Now
-	 * each sees both: the one that comes first goes on, the other gives its port back.
-	 */
-	if ((search_nat_address(share->owner, packet, choice->hash) & ~NAT_MAKING) == place)
+	choice->nat = claim_port(share->owner, choice->hash, MARTLET_NAT_IDLE_LIMITS);
+	if (!choice->nat)
+		choice->nat = claim_port(share->owner, choice->hash, MARTLET_NAT_TIGHT_LIMITS);
+	if (!choice->nat)
+		return MARTLET_DROP_NAT_EXHAUSTED;
+	if (is_only_place(share, packet, choice->nat, search))
 		return MARTLET_UNDECIDED;
-	bucket = nat_bucket(NAT_ADDRESS(place), NAT_BUCKET(place));
-	if (bucket)
-		*(volatile __u64 *)&bucket->word[NAT_LANE(place)] = 0;
+	give_back(choice->nat);
 	return MARTLET_DROP_NAT_BUSY;
 }
 
@@ -374,27 +438,31 @@ VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
 						    struct choice *choice)
 {
 	const struct martlet_nat_share *share;
+	struct nat_search search = {};
 	enum martlet_verdict verdict;
-	__u32 place;
 
 	if (!service || !packet || !choice)
 		return MARTLET_DROP_BROKEN_TABLE;
 	share = nat_share(packet, choice->hash);
 	if (!share)
 		return MARTLET_DROP_BROKEN_TABLE;
-	place = find_nat_flow(share, packet, choice->hash);
-	if (place & NAT_MAKING)
-		return MARTLET_DROP_NAT_BUSY;
-	if (place && go_on(context, packet, choice, place))
-		return MARTLET_UNDECIDED;
+	search.hash = choice->hash;
+	choice->nat = find_nat_flow(share, packet, &search);
+	if (choice->nat) {
+		if (!is_taken(search.word))
+			return MARTLET_DROP_NAT_BUSY;
+		verdict = go_on(context, packet, choice, search.word);
+		if (verdict != MARTLET_DROP_NAT_NO_FLOW)
+			return verdict;
+	}
 	if (packet->kind != PACKET_FLOW || !(is_udp_flow(packet) || packet->is_new_flow))
 		return MARTLET_DROP_NAT_NO_FLOW;
 	verdict = choose_slot(service, choice);
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
-	if (!place)
-		verdict = claim_place(share, packet, choice);
-	else if (!claim_again(place, choice))
+	if (!choice->nat)
+		verdict = claim_place(share, packet, choice, &search);
+	else if (!claim_again(choice, search.word))
 		verdict = MARTLET_DROP_NAT_BUSY;
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;

@@ -25,10 +25,11 @@
 /* What becomes of an answer. */
 struct answer {
 	struct ends ends;
-	struct martlet_next_hop last_hop; /* the way; egress 0: the kernel is asked */
-	__u32 nat;			  /* the flow's place among the NAT flows; 0: it has none */
-	__u32 mtu;			  /* of the kernel's way, if that is too small; else 0 */
-	struct link_header link;	  /* of the frame that it leaves in */
+	union next_hop way;	 /* to the client; egress 0: the kernel is asked */
+	__u32 nat;		 /* the flow's place among the NAT flows; 0: it has none */
+	__u32 tag;		 /* of that flow */
+	__u32 mtu;		 /* of the kernel's way, if that is too small; else 0 */
+	struct link_header link; /* of the frame that it leaves in */
 };
 
 /* Where the answer at hand is kept: the stack has no room for it. */
@@ -46,32 +47,36 @@ static __always_inline enum martlet_verdict answer_at(const struct packet *packe
 	struct martlet_nat_bucket *bucket = nat_bucket(NAT_ADDRESS(place), NAT_BUCKET(place));
 	struct martlet_address source = source_of(packet);
 	const struct martlet_nat_flow *flow;
-	__u32 state;
+	__u64 word, *at;
 
 	if (!bucket)
 		return MARTLET_PASS_NAT_ADDRESS;
-	flow = &bucket->flow[NAT_LANE(place)];
-	state = nat_state(bucket->word[NAT_LANE(place)]);
-	if (state == MARTLET_NAT_FREE || state == MARTLET_NAT_MAKING ||
-	    !are_equal(&flow->backend, &source))
+	at = &bucket->word[NAT_LANE(place)];
+	word = *(const volatile __u64 *)at;
+	flow = after(&bucket->flow[NAT_LANE(place)], word ^ word);
+	if (nat_state(word) == MARTLET_NAT_MAKING)
+		return MARTLET_DROP_NAT_BUSY;
+	if (!is_taken(word) || !are_equal(&flow->backend, &source))
 		return MARTLET_PASS_NAT_ADDRESS;
 	answer->nat = place;
-	answer->last_hop = flow->last_hop;
+	answer->tag = NAT_TAG(word);
+	answer->way.word = *(const volatile __u64 *)&flow->last_hop;
 	answer->ends = (struct ends){
 		.source = flow->vip,
 		.destination = flow->client,
 		.source_port = flow->vip_port,
 		.destination_port = flow->client_port,
 		.hides_routers = 1,
+		.identification = (__u16)NAT_TAG(word),
 	};
-	if (packet->kind == PACKET_LATER_FRAGMENT)
-		return MARTLET_UNDECIDED;
-	if (flow->backend_port != source_port_of(packet) ||
-	    (state == MARTLET_NAT_DATAGRAMS) != (flow_protocol_of(packet) == IPPROTO_UDP))
-		return MARTLET_PASS_NAT_ADDRESS;
+	if (packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR)
+		if (flow->backend_port != source_port_of(packet) ||
+		    is_udp_state(word) != is_udp_flow(packet))
+			return MARTLET_PASS_NAT_ADDRESS;
 	if (packet->kind == PACKET_FLOW)
-		renew_nat_word(bucket, NAT_LANE(place), next_nat_state(state, packet, 1));
-	return MARTLET_UNDECIDED;
+		return renew_nat_word(at, word, packet, 1) ? MARTLET_UNDECIDED
+							   : MARTLET_DROP_NAT_BUSY;
+	return *(const volatile __u64 *)at == word ? MARTLET_UNDECIDED : MARTLET_DROP_NAT_BUSY;
 }
 
 /* Of `nat`: from this address and port only backends answer. */
@@ -105,11 +110,16 @@ static __always_inline enum martlet_verdict answer_after_first(const struct pack
 {
 	struct martlet_fragment_key key = fragment_key(packet);
 	const struct martlet_fragment *first = bpf_map_lookup_elem(&fragments, &key);
+	enum martlet_verdict verdict;
 
-	if (!first || first->service)
+	if (!first || first->service || is_stale(first))
 		return MARTLET_PASS_NO_SERVICE;
-	if (first->nat)
-		return answer_at(packet, first->nat, answer);
+	if (first->nat) {
+		verdict = answer_at(packet, first->nat, answer);
+		/* The port may be another flow's by now. */
+		return verdict || answer->tag == (__u32)first->hash ? verdict
+								    : MARTLET_PASS_NAT_ADDRESS;
+	}
 	answer->ends = (struct ends){
 		.source = first->vip,
 		.destination = destination_of(packet),
@@ -168,28 +178,34 @@ ask_kernel(struct xdp_md *context, const struct packet *packet, struct answer *a
 		__builtin_memcpy(route.ipv6_dst, &answer->ends.destination, sizeof(route.ipv6_dst));
 	}
 	result = bpf_fib_lookup(context, &route, sizeof(route), 0);
-	if (result == BPF_FIB_LKUP_RET_NO_NEIGH)
+	if (result == BPF_FIB_LKUP_RET_NO_NEIGH || result == BPF_FIB_LKUP_RET_UNSUPP_LWT)
 		return MARTLET_PASS_RETURN;
 	if (result == BPF_FIB_LKUP_RET_FRAG_NEEDED) {
 		answer->mtu = route.mtu_result;
 		return MARTLET_UNDECIDED;
 	}
-	if (result == BPF_FIB_LKUP_RET_NOT_FWDED)
+	/* For this host itself, like the answer to a health check; a NAT flow's never is. */
+	if (result == BPF_FIB_LKUP_RET_NOT_FWDED && !answer->nat)
 		return MARTLET_PASS_NO_SERVICE;
 	if (result != BPF_FIB_LKUP_RET_SUCCESS)
 		return MARTLET_PASS_NO_ROUTE;
 	number = bpf_map_lookup_elem(&egress_numbers, &route.ifindex);
 	if (!number)
 		return MARTLET_PASS_RETURN;
-	__builtin_memcpy(answer->last_hop.mac, route.dmac, ETH_ALEN);
-	answer->last_hop.egress = (__u16)*number;
+	__builtin_memcpy(answer->way.parts.mac, route.dmac, ETH_ALEN);
+	answer->way.parts.egress = (__u16)*number;
 	return MARTLET_UNDECIDED;
 }
 
 static __noinline int remember_answer(const struct packet *packet, const struct answer *answer)
 {
 	struct martlet_fragment_key key = fragment_key(packet);
-	struct martlet_fragment fragment = {.nat = answer->nat, .vip = answer->ends.source};
+	struct martlet_fragment fragment = {
+		.hash = answer->tag,
+		.nat = answer->nat,
+		.left = time_now(),
+		.vip = answer->ends.source,
+	};
 
 	return (int)bpf_map_update_elem(&fragments, &key, &fragment, BPF_ANY);
 }
@@ -205,7 +221,7 @@ send_answer(struct xdp_md *context, const struct packet *packet, struct answer *
 		return MARTLET_DROP_TRUNCATED;
 	result->interface = egress->interface;
 	result->is_redirected_back = egress->flags & MARTLET_EGRESS_REDIRECT_BACK;
-	answer->link = link_to(answer->last_hop.mac, egress);
+	answer->link = link_to(answer->way.parts.mac, egress);
 	return write_routed_frame(context, packet, &answer->link, MARTLET_FORWARD_RETURN);
 }
 
@@ -236,7 +252,7 @@ carry_answer(struct xdp_md *context, const struct packet *packet, struct forward
 		return verdict;
 	if (packet->ttl <= 1)
 		return MARTLET_DROP_EXPIRED;
-	if (!answer->last_hop.egress)
+	if (!answer->way.parts.egress)
 		verdict = ask_kernel(context, packet, answer);
 	if (verdict == MARTLET_PASS_RETURN)
 		return pass_answer(context, packet, answer);
@@ -244,7 +260,7 @@ carry_answer(struct xdp_md *context, const struct packet *packet, struct forward
 		return verdict;
 	if (answer->mtu)
 		return reply_too_big(context, packet, answer->mtu);
-	index = answer->last_hop.egress;
+	index = answer->way.parts.egress;
 	egress = bpf_map_lookup_elem(&egresses, &index);
 	if (!egress || egress->interface == 0)
 		return MARTLET_DROP_BROKEN_TABLE;

@@ -21,7 +21,9 @@ struct ends {
 	__be16 source_port;
 	__be16 destination_port;
 	/* Whether errors of routers on the way seem to come from `source`, too. */
-	__u32 hides_routers;
+	__u16 hides_routers;
+	/* Of IPv4 fragments: what the identification is changed by; 0: it stays. */
+	__u16 identification;
 };
 
 static __always_inline __u64 change_address(struct martlet_address *address,
@@ -44,6 +46,18 @@ static __always_inline __u64 change_ports(struct ports *ports, __be16 source, __
 	return changes;
 }
 
+/*
+ * Clients behind one source may use the same identification at the same time, by chance or on
+ * purpose (RFC 6864 §5.3): each flow has its numbers changed in a way of its own.
+ */
+static __always_inline void change_identification(struct iphdr *ip, __u16 by)
+{
+	__be16 id = ip->id ^ by;
+
+	ip->check = changed_checksum(ip->check, change_of(ip->id, id));
+	ip->id = id;
+}
+
 /* Returns what the checksum of the transport has to take into account. */
 static __always_inline __u64 change_ipv4(struct iphdr *ip, __be32 source, __be32 destination)
 {
@@ -60,6 +74,16 @@ static __always_inline __u64 change_ipv6(struct ipv6hdr *ip, const struct martle
 {
 	return change_address((struct martlet_address *)&ip->saddr, source) +
 	       change_address((struct martlet_address *)&ip->daddr, destination);
+}
+
+/* 0 says that there is none, and 0xffff means 0: RFC 768. */
+static __always_inline void change_udp_checksum(struct udphdr *udp, __u64 changes)
+{
+	if (!udp->check)
+		return;
+	udp->check = changed_checksum(udp->check, changes);
+	if (!udp->check)
+		udp->check = 0xffff;
 }
 
 /* The transport header at the cursor, after `changes` to the addresses. */
@@ -81,19 +105,14 @@ static __always_inline int change_transport(struct cursor *cursor, __u8 protocol
 	if (!udp)
 		return 0;
 	changes += change_ports((void *)udp, to->source_port, to->destination_port);
-	/* 0 says that there is none, and 0xffff means 0: RFC 768. */
-	if (udp->check) {
-		udp->check = changed_checksum(udp->check, changes);
-		if (!udp->check)
-			udp->check = 0xffff;
-	}
+	change_udp_checksum(udp, changes);
 	return 1;
 }
 
 /*
  * The error at the cursor and the packet that it quotes, which went the other way; RFC 5508 §4.2.
  * `changes` are those of the outer addresses, which the checksum of ICMPv6 covers. The checksum of
- * the quoted transport stays: most errors do not quote it, and nobody looks at it.
+ * a quoted TCP header stays: most errors do not quote that much, and no receiver looks at it.
  */
 static __always_inline int change_error(struct cursor *cursor, const struct packet *packet,
 					__u64 changes, const struct ends *to)
@@ -101,8 +120,9 @@ static __always_inline int change_error(struct cursor *cursor, const struct pack
 	struct icmp_header *icmp = take(cursor, sizeof(*icmp));
 	void *start = cursor->at;
 	struct ipv6hdr *ipv6;
-	struct ports *ports;
 	struct iphdr *ipv4;
+	struct udphdr *udp;
+	__u64 addresses, transport;
 	__sum16 before;
 
 	if (!icmp)
@@ -112,20 +132,26 @@ static __always_inline int change_error(struct cursor *cursor, const struct pack
 		if (!ipv4)
 			return 0;
 		before = ipv4->check;
-		changes = change_ipv4(ipv4, to->destination.word[3], to->source.word[3]);
-		changes += change_of(before, ipv4->check);
+		addresses = change_ipv4(ipv4, to->destination.word[3], to->source.word[3]);
+		changes = addresses + change_of(before, ipv4->check);
 	} else {
 		ipv6 = take(cursor, sizeof(*ipv6));
 		if (!ipv6)
 			return 0;
-		changes += change_ipv6(ipv6, &to->destination, &to->source);
+		addresses = change_ipv6(ipv6, &to->destination, &to->source);
+		changes += addresses;
 	}
 	cursor->at = start + (packet->quoted_bytes & 0x3f);
-	ports = take(cursor, sizeof(*ports));
-	if (!ports)
+	udp = take(cursor, sizeof(*udp));
+	if (!udp)
 		return 0;
-	changes += change_ports(ports, to->destination_port, to->source_port);
-	icmp->checksum = changed_checksum(icmp->checksum, changes);
+	transport = change_ports((void *)udp, to->destination_port, to->source_port);
+	if (flow_protocol_of(packet) == IPPROTO_UDP) {
+		before = udp->check;
+		change_udp_checksum(udp, addresses + transport);
+		transport += change_of(before, udp->check);
+	}
+	icmp->checksum = changed_checksum(icmp->checksum, changes + transport);
 	return 1;
 }
 
@@ -152,6 +178,8 @@ static __always_inline int translate_ipv4(struct cursor *cursor, const struct pa
 				       ? to->source.word[3]
 				       : ip->saddr,
 			       to->destination.word[3]);
+	if (to->identification && (packet->is_first_fragment || packet->fragment_offset))
+		change_identification(ip, to->identification);
 	return 1;
 }
 

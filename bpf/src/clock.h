@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The time of the tables that the program writes. */
+#pragma once
+
+#include <bpf/bpf_helpers.h>
+#include "martlet_abi.h"
+
+/* In units of 2^30 ns: fine enough for limits of half a minute, and read without a device. */
+static __always_inline __u32 time_now(void)
+{
+	return (__u32)(bpf_ktime_get_coarse_ns() >> 30) & ((1u << MARTLET_NAT_TIME_BITS) - 1);
+}
