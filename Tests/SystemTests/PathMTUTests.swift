@@ -25,7 +25,7 @@ extension TrafficTests {
                 #expect(try await network.learntMTU(to: family.rawValue) == nil)
 
                 let (upload, rise) = try await network.keepingBooks {
-                    try await network.upload(20_000_000, to: family.target, of: family)
+                    try await network.upload(20_000_000, to: family.target)
                 }
                 #expect(upload.kept == upload.sent)
                 #expect(upload.sent.bytes == 20_000_000)

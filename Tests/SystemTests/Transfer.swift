@@ -26,7 +26,7 @@ extension Network {
     ///
     /// - Returns: What was sent and what was received.
     func upload(
-        _ bytes: Int, to target: String, of family: Family
+        _ bytes: Int, to target: String
     ) async throws -> (sent: Transfer, kept: Transfer) {
         // Without "Expect", or curl waits a second for leave to send.
         let script = """
