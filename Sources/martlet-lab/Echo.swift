@@ -8,8 +8,9 @@ struct Echo: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Send datagrams and hold the answers against them.",
         discussion: """
-            Every flow has a port of its own, and sends its next datagram when it has the answer to
-            the last one; the flows take turns. Prints a line of JSON for each flow at the end, as
+            Every flow has a port of its own. It sends its next datagram when it has the answer to
+            the last one, and none after one that was not answered; the flows take turns. Prints a
+            line of JSON for each flow at the end, as
               {"answers":{"server-a":20},"failures":[],"flow":1}
             and ends with status 0 if every datagram was answered by `martlet-lab serve`, from the
             address that it was sent to.
@@ -41,6 +42,7 @@ struct Echo: ParsableCommand {
         var results = (1...flows).map { EchoFlow(flow: $0) }
         for turn in 0..<count {
             for (index, socket) in sockets.enumerated() {
+                guard results[index].failures.isEmpty else { continue }
                 results[index].note { try socket.ask(content(flow: index, turn: turn)) }
             }
         }
@@ -67,6 +69,7 @@ struct EchoFlow: Encodable {
     let flow: Int
     /// How many datagrams each backend answered.
     var answers: [String: Int] = [:]
+    /// Why the last one was not answered; empty if it was.
     var failures: [String] = []
 
     init(flow: Int) { self.flow = flow }

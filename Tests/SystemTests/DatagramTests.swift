@@ -53,7 +53,7 @@ extension Network {
     ///
     /// - Parameter limit: How many seconds to wait for an answer; few where none is expected.
     func echo(
-        flows: Int, count: Int, size: Int, to target: String, within limit: Double = 10
+        flows: Int, count: Int, size: Int, to target: String, within limit: Double = 5
     ) async throws -> [EchoRead] {
         let output = try await self["client"].attempt(
             [

@@ -16,7 +16,7 @@ extension Network {
             curl -gsS --fail -D /run/head -w '%{stderr}%{size_download}' "$0" | sha256sum
             """
         let output = try await self[host].run(
-            ["sh", "-ec", script, "http://\(target)\(path)"], within: .seconds(120))
+            ["sh", "-ec", script, "http://\(target)\(path)"], within: .seconds(60))
         return Transfer(
             backend: try backend(in: "/run/head", of: host), bytes: Int(output.stderr) ?? 0,
             digest: digest(in: output.stdout))
@@ -26,7 +26,7 @@ extension Network {
     ///
     /// - Returns: What was sent and what was received.
     func upload(
-        _ bytes: Int, to target: String, of family: Family
+        _ bytes: Int, to target: String
     ) async throws -> (sent: Transfer, kept: Transfer) {
         // Without "Expect", or curl waits a second for leave to send.
         let script = """
@@ -34,7 +34,7 @@ extension Network {
             curl -gsS --fail -D /run/head -H Expect: -T /run/upload -o /run/answer "$0"
             """
         try await self["client"].run(
-            ["sh", "-ec", script, "http://\(target)/upload", "\(bytes)"], within: .seconds(120))
+            ["sh", "-ec", script, "http://\(target)/upload", "\(bytes)"], within: .seconds(60))
         let backend = try backend(in: "/run/head", of: "client")
         let sent = try await file("/run/upload", of: "client", backend: backend)
         return (sent, try await file("/run/upload", of: backend, backend: backend))

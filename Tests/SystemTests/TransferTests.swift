@@ -22,7 +22,7 @@ extension TrafficTests {
                 #expect(download.bytes == 100_000_000)
 
                 let (upload, rise) = try await network.keepingBooks {
-                    try await network.upload(20_000_000, to: family.target, of: family)
+                    try await network.upload(20_000_000, to: family.target)
                 }
                 #expect(upload.kept == upload.sent)
                 #expect(upload.sent.bytes == 20_000_000)

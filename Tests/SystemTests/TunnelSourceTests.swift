@@ -6,7 +6,7 @@ extension TrafficTests {
     /// Where the outer headers say that they come from.
     @Suite(.enabled(if: geteuid() == 0, "namespaces and BPF programs need root"))
     struct TunnelSourceTests {
-        @Test(arguments: [Way.ipip, .gue], Family.allCases)
+        @Test(arguments: zip([Way.ipip, .gue], [Family.v4, .v6]))
         func `each flow comes from an address of its own out of the tunnel's prefix`(
             way: Way, family: Family
         ) async throws {
@@ -16,9 +16,10 @@ extension TrafficTests {
                 try await network.balance(
                     ServiceText("echo", way, family, "port: 80", "protocol: udp"),
                     node: "tunnel-source: \"\(prefix)\"")
+                // With short frames its buffer has room for many.
                 let dump = try await network["router"].start([
-                    "tcpdump", "-ntl", "--immediate-mode", "-Z", "root", "-i", "balancer",
-                    "src net \(prefix)",
+                    "tcpdump", "-ntl", "--immediate-mode", "-B", "16384", "-s", "128", "-Z", "root",
+                    "-i", "balancer", "src net \(prefix)",
                 ])
                 try await dump.errors.first { $0.contains("listening on") }
 
