@@ -103,7 +103,7 @@ let package = Package(
         .executableTarget(
             name: "martlet-bench",
             dependencies: [
-                "BPF", "Balancing", "CDatapath", "Packets", "XDPPlane",
+                "BPF", "Balancing", "CDatapath", "CLinux", "Packets", "XDPPlane",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: safe),

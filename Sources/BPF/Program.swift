@@ -76,6 +76,26 @@ public struct Program: ~Copyable, Sendable {
             action: told.retval, packet: output, duration: .nanoseconds(Int64(told.duration)))
     }
 
+    /// Runs the program on so many copies of `packet`, and does with each what it says: the frames
+    /// are real, and redirected they leave: `BPF_F_TEST_XDP_LIVE_FRAMES`.
+    ///
+    /// - Parameter batch: How many frames are on their way before the interfaces are told.
+    public borrowing func send(
+        _ packet: [UInt8], count: Int32, batch: UInt32
+    ) throws(Failure) {
+        let result = packet.withUnsafeBytes { packet in
+            withOptions(bpf_test_run_opts.self, \.sz) { options in
+                options.pointee.flags = UInt32(BPF_F_TEST_XDP_LIVE_FRAMES)
+                options.pointee.repeat = count
+                options.pointee.batch_size = batch
+                options.pointee.data_in = packet.baseAddress
+                options.pointee.data_size_in = UInt32(packet.count)
+                return bpf_prog_test_run_opts(descriptor.number, options)
+            }
+        }
+        try ask("send frames by program", name) { result }
+    }
+
     /// Attaches the program to the XDP hook of the interface: `bpf(BPF_LINK_CREATE)`.
     ///
     /// The attachment lasts as long as the link, or its pin, does.

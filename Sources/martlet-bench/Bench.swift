@@ -1,98 +1,73 @@
 import ArgumentParser
 import Balancing
-import Packets
-import XDPPlane
+import CLinux
+import FoundationEssentials
+import Glibc
 
 /// `martlet-bench`: what a packet costs.
 @main
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Measure the data path by test runs.",
-        discussion: "Median, minimum and maximum of interleaved rounds, in nanoseconds for each "
-            + "packet, what makes the packets taken off; and as a multiple of a program that swaps "
-            + "the MAC addresses of the same packet, measured in the same round.")
+        abstract: "Measure the data path.", discussion: Report.explanation)
 
-    @Option(help: "How many rounds.")
+    @Option(help: "How many rounds: an odd number.")
     var rounds = 9
+    @Option(help: "Write everything that is measured to this file, as JSON.")
+    var json: String?
+    @Flag(inversion: .prefixedNo, help: "Send real frames through a veth, too.")
+    var live = true
+
+    func validate() throws {
+        guard rounds > 0, rounds % 2 == 1 else { throw ValidationError("--rounds must be odd") }
+    }
 
     func run() throws {
+        // The network of this thread: it ends with us, and nothing is left of its interfaces.
+        guard linux_unshare_network() == 0 else {
+            throw ValidationError("cannot make a network namespace: run as root")
+        }
+        var report = Report(
+            rounds: rounds, repetitions: Int(Harness.repetitions), processor: processor(),
+            kernel: kernel())
+        report.rows = try measure()
+        if live { report.live = try LiveHarness(rounds: rounds).measure() }
+        print(report.table())
+        if let json { try report.write(to: json) }
+    }
+
+    private func measure() throws -> [Report.Measurement] {
         let harness = try Harness()
         let subjects = try makeSubjects()
         var costs = [[Double]](repeating: [], count: subjects.count)
-        var ratios = costs
+        var (swaps, ratios) = (costs, costs)
         for _ in 0..<rounds {
             for (index, subject) in subjects.enumerated() {
+                let flows = subject.row.flows
                 let swap = try harness.swapAlone(subject.frame)
-                let making =
-                    try harness.swapWithPackets(subject.frame, flows: subject.flows) - swap
+                let making = try harness.swapWithPackets(subject.frame, flows: flows) - swap
                 let cost = try harness.balancer(subject) - making
                 costs[index].append(cost)
+                swaps[index].append(swap)
                 ratios[index].append(cost / swap)
             }
         }
-        print("| packet | flows | ns, median (min to max) | × MAC swap |\n|---|---|---|---|")
-        for (index, subject) in subjects.enumerated() {
-            let sorted = costs[index].sorted()
-            print(
-                "| \(subject.name) | \(subject.flows) | \(tenths(median(sorted))) "
-                    + "(\(tenths(sorted[0])) to \(tenths(sorted[sorted.count - 1]))) | "
-                    + "\(tenths(median(ratios[index].sorted()))) |")
+        return subjects.indices.map { index in
+            Report.Measurement(
+                row: subjects[index].row, nanoseconds: Report.Spread(costs[index]),
+                swapNanoseconds: Report.Spread(swaps[index]),
+                timesSwap: Report.Spread(ratios[index]))
         }
     }
 }
 
-private func makeSubjects() throws -> [Subject] {
-    let vip4 = IPAddress.v4(IPv4Address(0xC000_0264))
-    let vip6 = IPAddress.v6(IPv6Address(0x2001_0db8 << 96 | 0x64))
-    let other = IPAddress.v4(IPv4Address(0xC633_6464))
-    let (data4, data6) = (tcpFrame(to: vip4, isSYN: false), tcpFrame(to: vip6, isSYN: false))
-    func plane(
-        _ vip: IPAddress, _ forwarding: Forwarding, _ family: IPFamily, backends: Int = 100,
-        services: Int = 1
-    ) throws -> XDPPlane {
-        try makePlane(
-            vip: vip, forwarding: forwarding, backendFamily: family, backends: backends,
-            services: services)
-    }
-    let ipip = try plane(vip4, .ipip, .v4)
-    var subjects = [1, 1 << 10, 1 << 16, 1 << 20].map {
-        Subject(name: "IPv4 `ipip` established", frame: data4, flows: $0, plane: ipip)
-    }
-    let syn = tcpFrame(to: vip4, isSYN: true)
-    subjects += [1, 1 << 20].map {
-        Subject(name: "IPv4 `ipip` SYN", frame: syn, flows: $0, plane: ipip)
-    }
-    let direct = try plane(vip4, .l2DSR, .v4)
-    let gue = try plane(vip4, .gue, .v4)
-    for flows in [1, 1 << 20] {
-        subjects.append(
-            Subject(name: "IPv4 `l2-dsr` established", frame: data4, flows: flows, plane: direct))
-        subjects.append(
-            Subject(name: "IPv4 `gue` established", frame: data4, flows: flows, plane: gue))
-    }
-    subjects += [
-        Subject(
-            name: "IPv6 `ipip` established", frame: data6, flows: 1,
-            plane: try plane(vip6, .ipip, .v6)),
-        Subject(
-            name: "IPv6 `l2-dsr` established", frame: data6, flows: 1,
-            plane: try plane(vip6, .l2DSR, .v6)),
-        Subject(
-            name: "IPv4 for nobody, to the kernel", frame: tcpFrame(to: other, isSYN: false),
-            flows: 1, plane: ipip),
-        Subject(
-            name: "IPv4 `ipip` established, 1,000 services", frame: data4, flows: 1 << 20,
-            plane: try plane(vip4, .ipip, .v4, services: 1000)),
-        Subject(
-            name: "IPv4 `ipip` established, 4,000 backends", frame: data4, flows: 1 << 20,
-            plane: try plane(vip4, .ipip, .v4, backends: 4000)),
-    ]
-    return subjects
+private func processor() -> String {
+    let text = (try? String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)) ?? ""
+    let line = text.split(separator: "\n").first { $0.hasPrefix("model name") }
+    let name = line?.split(separator: ":").last.map { $0.drop { $0 == " " } } ?? "unknown"
+    return "\(name), \(sysconf(Int32(_SC_NPROCESSORS_ONLN))) CPUs"
 }
 
-private func median(_ sorted: [Double]) -> Double { sorted[sorted.count / 2] }
-
-private func tenths(_ number: Double) -> String {
-    let tenths = Int((number * 10).rounded())
-    return "\(tenths / 10).\(abs(tenths % 10))"
+private func kernel() -> String {
+    let text = try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)
+    return text.map { String($0.prefix { $0 != "\n" }) } ?? "unknown"
 }

@@ -13,7 +13,7 @@ struct Harness: ~Copyable {
     private let swap: Program
     private let state: Map<UInt32, martlet_bench>
     private let underTest: Map<UInt32, UInt32>
-    private static let repetitions: Int32 = 400_000
+    static let repetitions: Int32 = 400_000
 
     init() throws {
         let object = try loadBenchPrograms()
@@ -42,21 +42,26 @@ struct Harness: ~Copyable {
     /// Nanoseconds of the balancer with the making of packets.
     func balancer(_ subject: Subject) throws -> Double {
         try underTest.set(program: subject.plane.program, for: 0)
-        return try run(subject.frame, subject.flows)
+        return try run(subject.frame, subject.row.flows)
     }
 
     private func run(_ frame: [UInt8], _ flows: Int) throws -> Double {
-        var bench = martlet_bench()
-        bench.bytes = UInt32(frame.count)
-        bench.flow_mask = UInt32(flows - 1)
-        bench.flow_offset = flowOffset(of: frame[12] == 8 ? .v4 : .v6)
-        bench.random = 1
-        unsafe withUnsafeMutableBytes(of: &bench.frame) { unsafe $0.copyBytes(from: frame) }
-        try state.set(bench, for: 0)
+        try state.set(makeState(frame, flows: flows), for: 0)
         return nanoseconds(try begin.run(on: frame, repeating: Self.repetitions).duration)
     }
 
     private func nanoseconds(_ duration: Duration) -> Double {
         Double(duration.components.attoseconds) / 1e9
     }
+}
+
+/// What the programs are told: the packet, and how many flows it is to be of.
+func makeState(_ frame: [UInt8], flows: Int) -> martlet_bench {
+    var bench = martlet_bench()
+    bench.bytes = UInt32(frame.count)
+    bench.flow_mask = UInt32(flows - 1)
+    bench.flow_offset = flowOffset(of: frame[12] == 8 ? .v4 : .v6) - 2
+    bench.random = 1
+    unsafe withUnsafeMutableBytes(of: &bench.frame) { unsafe $0.copyBytes(from: frame) }
+    return bench
 }
