@@ -90,7 +90,9 @@ let package = Package(
         // Packets through the program and through the model, for the tests and `make fuzz`.
         .target(
             name: "Fuzzing",
-            dependencies: ["BPF", "CDatapath", "CLinux", "Lab", "Model", "Packets", "XDPPlane"],
+            dependencies: [
+                "BPF", "Balancing", "CDatapath", "CLinux", "Lab", "Model", "Packets", "XDPPlane",
+            ],
             swiftSettings: safe),
         .executableTarget(
             name: "martlet-fuzz",

@@ -1,4 +1,5 @@
 import BPF
+import Balancing
 import CDatapath
 import Model
 import Packets
@@ -9,7 +10,7 @@ struct World {
     var tables = Model.Tables()
     private static let backendCount = 40
     /// Whether the index of services sends every packet on to the hash maps.
-    private let allBucketsOverflow: Bool
+    let allBucketsOverflow: Bool
     /// No service and no backend has a higher number.
     static let highestNumber: UInt32 = 64
 
@@ -56,6 +57,8 @@ struct World {
     }
 
     private mutating func addServices(_ random: inout Random) {
+        // One table of full size in some worlds: it is looked up in another way.
+        let full = random.pick([0, 0, 1, 2, 3] as [UInt32])
         var id: UInt32 = 0
         for vip in tables.vips {
             for transport in [6, 17] as [UInt8] {
@@ -64,7 +67,8 @@ struct World {
                     let hasList = random.once(in: 3)
                     let service = Model.Tables.Service(
                         id: id, hasAccessList: hasList, deniesOthers: hasList && random.once(in: 2),
-                        isFullNAT: random.once(in: 3), slotMask: random.pick([1, 3, 31, 63]))
+                        isFullNAT: random.once(in: 3),
+                        slotMask: id == full ? 0xffff : random.pick([1, 3, 31, 63]))
                     tables.services[
                         .init(address: vip.base, port: port, transport: transport)] = service
                     if hasList { addAccess(to: id, &random) }
@@ -189,15 +193,9 @@ extension World {
 
     private func writeSlots(into plane: XDPPlane) throws {
         for (service, words) in tables.slots {
-            let slots = try Map<UInt32, martlet_slot_pair>(
-                creating: .array, named: "slots", capacity: words.count / 2,
-                flags: [.mappable, .innerOfAnySize])
-            for index in 0..<words.count / 2 {
-                try slots.set(
-                    martlet_slot_pair(word: (words[2 * index], words[2 * index + 1])),
-                    for: UInt32(index))
-            }
-            try plane.tables.slotTables.set(inner: slots, for: service)
+            try plane.addSlots(to: ServiceID(service), count: words.count)
+            let slots = try MappedArray<UInt32>(plane.slots(of: ServiceID(service)))
+            for (index, word) in words.enumerated() { slots[index] = word }
         }
     }
 

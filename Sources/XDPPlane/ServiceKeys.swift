@@ -96,6 +96,6 @@ extension XDPPlane {
     private func waitForPackets() throws(Failure) {
         let nothing = try Map<UInt32, martlet_slot_pair>(
             creating: .array, named: "nothing", capacity: 1, flags: [.mappable, .innerOfAnySize])
-        try tables.slotTables.set(inner: nothing, for: 0)
+        try tables.smallSlotTables.set(inner: nothing, for: 0)
     }
 }

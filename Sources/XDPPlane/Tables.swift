@@ -14,6 +14,7 @@ package struct Tables: ~Copyable, Sendable {
     package let fragments: Map<martlet_fragment_key, martlet_fragment>
     package let errorBudget: Map<UInt32, martlet_budget>
     package let slotTables: Map<UInt32, UInt32>
+    package let smallSlotTables: Map<UInt32, UInt32>
     package let backends: Map<UInt32, martlet_backend>
     package let egresses: Map<UInt32, martlet_egress>
     package let egressNumbers: Map<UInt32, UInt32>
@@ -48,6 +49,8 @@ package struct Tables: ~Copyable, Sendable {
         let errorBudget = try object.map(
             named: "error_budget", key: UInt32.self, value: martlet_budget.self)
         let slotTables = try object.map(named: "slot_tables", key: UInt32.self, value: UInt32.self)
+        let smallSlotTables = try object.map(
+            named: "small_slot_tables", key: UInt32.self, value: UInt32.self)
         let backends = try object.map(
             named: "backends", key: UInt32.self, value: martlet_backend.self)
         let egresses = try object.map(
@@ -81,6 +84,7 @@ package struct Tables: ~Copyable, Sendable {
         self.fragments = fragments
         self.errorBudget = errorBudget
         self.slotTables = slotTables
+        self.smallSlotTables = smallSlotTables
         self.backends = backends
         self.egresses = egresses
         self.egressNumbers = egressNumbers
@@ -115,6 +119,7 @@ package struct Tables: ~Copyable, Sendable {
         let fragments: Map<martlet_fragment_key, martlet_fragment> = try pinned("fragments", pins)
         let errorBudget: Map<UInt32, martlet_budget> = try pinned("error_budget", pins)
         let slotTables: Map<UInt32, UInt32> = try pinned("slot_tables", pins)
+        let smallSlotTables: Map<UInt32, UInt32> = try pinned("small_slot_tables", pins)
         let backends: Map<UInt32, martlet_backend> = try pinned("backends", pins)
         let egresses: Map<UInt32, martlet_egress> = try pinned("egresses", pins)
         let egressNumbers: Map<UInt32, UInt32> = try pinned("egress_numbers", pins)
@@ -137,6 +142,7 @@ package struct Tables: ~Copyable, Sendable {
         self.fragments = fragments
         self.errorBudget = errorBudget
         self.slotTables = slotTables
+        self.smallSlotTables = smallSlotTables
         self.backends = backends
         self.egresses = egresses
         self.egressNumbers = egressNumbers
@@ -163,6 +169,7 @@ package struct Tables: ~Copyable, Sendable {
         try file.reuse(fragments)
         try file.reuse(errorBudget)
         try file.reuse(slotTables)
+        try file.reuse(smallSlotTables)
         try file.reuse(backends)
         try file.reuse(egresses)
         try file.reuse(egressNumbers)
@@ -189,6 +196,7 @@ package struct Tables: ~Copyable, Sendable {
         try access.pin(at: pins.path(of: access.name))
         try fragments.pin(at: pins.path(of: fragments.name))
         try errorBudget.pin(at: pins.path(of: errorBudget.name))
+        try smallSlotTables.pin(at: pins.path(of: smallSlotTables.name))
         try slotTables.pin(at: pins.path(of: slotTables.name))
         try backends.pin(at: pins.path(of: backends.name))
         try egresses.pin(at: pins.path(of: egresses.name))

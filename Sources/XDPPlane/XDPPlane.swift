@@ -1,6 +1,6 @@
 public import BPF
 public import Balancing
-import CDatapath
+package import CDatapath
 import Packets
 
 /// The data plane in the driver: a BPF program and its tables.
@@ -118,18 +118,15 @@ public final class XDPPlane: DataPlane {
         case .setNextHop(let id, let nextHop):
             try setNextHop(nextHop, of: Int(id.number))
         case .addSlots(let service, let count):
-            let slots = try Map<UInt32, martlet_slot_pair>(
-                creating: .array, named: "slots", capacity: count / 2,
-                flags: [.mappable, .innerOfAnySize])
             try tables.serviceCounters.setPerCPU(martlet_traffic(), for: service.number)
-            try tables.slotTables.set(inner: slots, for: service.number)
+            try addSlots(to: service, count: count)
         case .writeSlots(let service, let changes): try write(changes, of: service)
         case .writeAccess(let service, let changes): try write(changes, of: service)
         case .setKeys(let keys, let entry): try set(keys, entry)
         case .setVIPs(let vips): try set(vips)
         case .removeVIPs(let prefixes): try remove(prefixes)
         case .removeKeys(let keys): try remove(keys)
-        case .removeSlots(let service): try tables.slotTables.remove(service.number)
+        case .removeSlots(let service): try removeSlots(of: service)
         case .removeBackend(let id):
             try tables.backends.set(martlet_backend(), for: UInt32(id.number))
         }
@@ -163,9 +160,10 @@ extension XDPPlane {
     /// Those that have a slot table.
     private func services() throws(Failure) -> [ServiceID] {
         var found: [ServiceID] = []
-        for number in 1..<UInt32(tables.slotTables.capacity)
-        where try tables.slotTables.value(for: number) != nil {
-            found.append(ServiceID(number))
+        for number in 1..<UInt32(tables.slotTables.capacity) {
+            let isFull = try tables.slotTables.value(for: number) != nil
+            let isSmall = try tables.smallSlotTables.value(for: number) != nil
+            if isFull || isSmall { found.append(ServiceID(number)) }
         }
         return found
     }
@@ -206,16 +204,39 @@ extension XDPPlane {
         try follow(keys)
     }
 
-    private func slots(of service: ServiceID) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
-        guard
-            let slots = try tables.slotTables.inner(
-                for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
-        else {
-            throw Failure(
-                "find slot table of", "service \(service.number)", because: "there is none",
-                cure: nil)
+    package func slots(
+        of service: ServiceID
+    ) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
+        if let slots = try tables.slotTables.inner(
+            for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
+        {
+            return slots
         }
-        return slots
+        if let slots = try tables.smallSlotTables.inner(
+            for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
+        {
+            return slots
+        }
+        throw Failure(
+            "find slot table of", "service \(service.number)", because: "there is none", cure: nil)
+    }
+
+    /// In the map that takes a table of this size.
+    package func addSlots(to service: ServiceID, count: Int) throws(Failure) {
+        let isFull = count == Int(MARTLET_SLOTS.rawValue)
+        let slots = try Map<UInt32, martlet_slot_pair>(
+            creating: .array, named: "slots", capacity: count / 2,
+            flags: isFull ? [.mappable] : [.mappable, .innerOfAnySize])
+        if isFull {
+            try tables.slotTables.set(inner: slots, for: service.number)
+        } else {
+            try tables.smallSlotTables.set(inner: slots, for: service.number)
+        }
+    }
+
+    private func removeSlots(of service: ServiceID) throws(Failure) {
+        try tables.slotTables.remove(service.number)
+        try tables.smallSlotTables.remove(service.number)
     }
 
     private func slotMask(of service: ServiceID) throws(Failure) -> UInt32 {
@@ -239,7 +260,7 @@ extension XDPPlane {
     private func removeLeftovers() throws(Failure) {
         let found = Set(try entries().map(\.1.service))
         for id in try services() where !found.contains(id) {
-            try tables.slotTables.remove(id.number)
+            try removeSlots(of: id)
         }
         for (key, _) in try rules() where !found.contains(ServiceID(key.service)) {
             try tables.access.remove(key)

@@ -45,8 +45,7 @@ struct Setup: Hashable {
         return plane
     }
 
-    /// The service that is measured, and the others, which have no backends and the smallest tables:
-    /// they are there to be in the way.
+    /// The service that is measured, and others without backends, which are there to be in the way.
     private func targets() -> [Target] {
         let members = addresses.map { SlotTable.Member(address: $0, weight: 1) }
         return (0..<services).map { number in

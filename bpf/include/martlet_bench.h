@@ -15,7 +15,7 @@ struct martlet_bench {
 	__u32 flow_mask;   /* number of flows - 1; the number is a power of two */
 	__u32 flow_offset; /* where the flow's number is added, less 2: a multiple of 4 */
 	__u32 interface;   /* that live frames are sent to */
-	__u64 random; /* state of the generator that chooses the flow */
+	__u64 random;	   /* state of the generator that chooses the flow */
 	__u8 frame[MARTLET_BENCH_FRAME];
 };
 

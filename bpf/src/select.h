@@ -21,19 +21,34 @@ static __always_inline __u64 hash_flow(const struct packet *packet, const __u64 
 				   : siphash(packet->flow.words, MARTLET_FLOW_BYTES_V6, key);
 }
 
+/* A function by itself: else clang makes one look-up of both, and the kernel a call of that. */
+static __noinline const struct martlet_slot_pair *find_small_slots(__u32 service, __u32 index)
+{
+	void *slots = bpf_map_lookup_elem(&small_slot_tables, &service);
+
+	return slots ? bpf_map_lookup_elem(slots, &index) : NULL;
+}
+
+static __always_inline const struct martlet_slot_pair *
+find_slots(const struct martlet_service *service, __u32 index)
+{
+	__u32 id = service->id;
+	void *slots;
+
+	if (service->slot_mask != MARTLET_SLOTS - 1)
+		return find_small_slots(id, index);
+	slots = bpf_map_lookup_elem(&slot_tables, &id);
+	return slots ? bpf_map_lookup_elem(slots, &index) : NULL;
+}
+
 /* By the hash of the flow, which is in `choice`. */
 static __always_inline enum martlet_verdict choose_slot(const struct martlet_service *service,
 							struct choice *choice)
 {
 	const struct martlet_slot_pair *pair;
-	__u32 id = choice->service, slot, index;
-	void *slots = bpf_map_lookup_elem(&slot_tables, &id);
+	__u32 slot = (__u32)choice->hash & service->slot_mask;
 
-	if (!slots)
-		return MARTLET_DROP_BROKEN_TABLE;
-	slot = (__u32)choice->hash & service->slot_mask;
-	index = slot / 2;
-	pair = bpf_map_lookup_elem(slots, &index);
+	pair = find_slots(service, slot / 2);
 	if (!pair)
 		return MARTLET_DROP_BROKEN_TABLE;
 
