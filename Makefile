@@ -21,10 +21,12 @@ fuzz: packages
 	@$$(swift build -c release --scratch-path .build-fuzz --show-bin-path)/martlet-fuzz \
 		$(if $(SEED),--seed $(SEED))
 
-# Nanoseconds for each packet, as multiples of a program that swaps two MAC addresses.
-bench: packages
+# Nanoseconds for each packet, as multiples of a program that swaps two MAC addresses, and frames
+# through a veth. JSON=FILE writes all of it there, too.
+bench: root packages
 	swift build -c release --scratch-path .build-bench --product martlet-bench
-	@$$(swift build -c release --scratch-path .build-bench --show-bin-path)/martlet-bench
+	@$$(swift build -c release --scratch-path .build-bench --show-bin-path)/martlet-bench \
+		$(if $(JSON),--json $(JSON))
 
 # One file that needs nothing of the machine it runs on but the kernel.
 static: packages
