@@ -311,7 +311,7 @@ enum martlet_nat_state {
  */
 #define MARTLET_NAT_IDLE_UNIT	30
 #define MARTLET_NAT_IDLE_LIMITS 0x0a0a08f802010100ull
-/* The same when a new flow finds no free port: a flow that nobody confirmed, or is over, makes room. */
+/* The same when a new flow finds no free port: what nobody confirmed, or is over, makes room. */
 #define MARTLET_NAT_TIGHT_LIMITS 0x0a0002f800000100ull
 
 /* The rest of what is known of a flow of `full-nat`. One cache line. Addresses as in `vips`. */
