@@ -98,6 +98,11 @@ public final class XDPPlane: DataPlane {
             guard let backend = backend(of: record, egresses) else { continue }
             contents.backends[BackendID(UInt16(index))] = backend
         }
+        contents.returns = try returns()
+        contents.pool = try pool()
+        for (interface, number) in try exitNumbers() {
+            contents.exits[interface] = egresses[number]
+        }
         return contents
     }
 
@@ -124,6 +129,14 @@ public final class XDPPlane: DataPlane {
         case .removeSlots(let service): try tables.slotTables.remove(service.number)
         case .removeBackend(let id):
             try tables.backends.set(martlet_backend(), for: UInt32(id.number))
+        case .setReturns(let returns): try set(returns)
+        case .removeReturns(let keys): try remove(keys)
+        case .addNATAddress(let id, let address): try add(address, as: id)
+        case .writeNATShares(let changes): try write(changes)
+        case .removeNATAddress(let id): try removeNATAddress(id)
+        case .setExits(let exits): try set(exits)
+        case .removeExits(let interfaces):
+            for interface in interfaces { try tables.egressNumbers.remove(interface) }
         }
     }
 
@@ -244,6 +257,7 @@ extension XDPPlane {
                 try tables.backends.set(martlet_backend(), for: UInt32(index))
             }
         }
+        try removeLeftoversOfNAT()
     }
 }
 
@@ -311,6 +325,7 @@ extension XDPPlane {
         record.tunnel_port = (backend.tunnelPort ?? 0).bigEndian
         record.address = martlet_address(backend.address)
         record.source_entropy = backend.sourceEntropy.bigEndian
+        record.port = (backend.port ?? 0).bigEndian
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
             record.next_hop = martlet_next_hop(
@@ -326,11 +341,13 @@ extension XDPPlane {
         guard record.service != 0, let forwarding = Forwarding(number: record.forwarding),
             let address = record.address.address(family: record.family)
         else { return nil }
-        let port = UInt16(bigEndian: record.tunnel_port)
+        let tunnelPort = UInt16(bigEndian: record.tunnel_port)
+        let port = UInt16(bigEndian: record.port)
         return PlaneContents.Backend(
             service: ServiceID(record.service), address: address, forwarding: forwarding,
-            tunnelPort: port == 0 ? nil : port,
+            tunnelPort: tunnelPort == 0 ? nil : tunnelPort,
             sourceEntropy: UInt32(bigEndian: record.source_entropy),
+            port: port == 0 ? nil : port,
             nextHop: nextHop(of: record, egresses))
     }
 
@@ -370,6 +387,22 @@ extension XDPPlane {
         return found
     }
 
+    /// Of each interface by which answers can leave, the number of its egress.
+    private func exitNumbers() throws(Failure) -> [UInt32: UInt16] {
+        var numbers: [UInt32: UInt16] = [:]
+        for interface in try tables.egressNumbers.keys() {
+            numbers[interface] = try tables.egressNumbers.value(for: interface)
+                .flatMap { UInt16(exactly: $0) }
+        }
+        return numbers
+    }
+
+    private func set(_ exits: [UInt32: Egress]) throws(Failure) {
+        for (interface, egress) in exits.sorted(by: { $0.key < $1.key }) {
+            try tables.egressNumbers.set(UInt32(try number(of: egress)), for: interface)
+        }
+    }
+
     /// The number under which the data path knows `egress`, made known and brought up to date.
     private func number(of egress: Egress) throws(Failure) -> UInt16 {
         let known = try egresses()
@@ -394,9 +427,10 @@ extension XDPPlane {
         let used = Set(
             (1..<tables.backends.capacity).map {
                 records.value(at: $0, as: martlet_backend.self).next_hop.egress
-            })
+            }
+        ).union(try exitNumbers().values)
         let numbers = 1..<UInt16(tables.egresses.capacity)
-        // An interface that has gone leaves a record to which no backend leads.
+        // An interface that has gone leaves a record to which no backend leads, and no answer.
         let free = numbers.first { known[$0] == nil } ?? numbers.first { !used.contains($0) }
         guard let free else {
             throw Failure(

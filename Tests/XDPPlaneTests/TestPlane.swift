@@ -58,7 +58,7 @@ struct TestPlane {
                         egress: $0, neighbour: MACAddress(0x02_0000_0000_BB),
                         source: backend.address.family == .v4 ? v4 : v6)
                 }
-                return Target.Backend(address: backend.address, nextHop: hop)
+                return Target.Backend(backend, nextHop: hop)
             },
             slots: SlotTable(members: members, count: 1 << 16)
                 .falling(from: members, to: members.map { _ in serves }))

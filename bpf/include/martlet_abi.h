@@ -272,7 +272,7 @@ struct martlet_nat_flow {
 	__be16 vip_port;
 	__be16 backend_port;
 	__u16 backend_id;
-	/* From where the client's packets come: answers leave that way. Egress 0: ask the kernel. */
+	/* Where the client's packets come from: answers go there. Egress 0: ask the kernel. */
 	struct martlet_next_hop last_hop;
 };
 
@@ -387,7 +387,8 @@ struct martlet_budget {
 	verdict(PASS_VIP_PROTOCOL, "for a VIP, but neither TCP, UDP nor ICMP: left to the kernel") \
 	verdict(PASS_ICMP, "ICMP for a VIP that concerns no flow: left to the kernel") \
 	verdict(PASS_RETURN, "answer of a NAT backend, made the VIP's: the kernel takes it on") \
-	verdict(PASS_NO_ROUTE, "answer of a NAT backend that the kernel may not forward: left to it") \
+	verdict(PASS_NO_ROUTE, \
+		"answer of a NAT backend that the kernel may not forward: left to it") \
 	verdict(PASS_NAT_ADDRESS, "for a NAT address, but of no flow: left to the kernel")
 
 #define MARTLET_DROPS(verdict) \
