@@ -64,8 +64,14 @@ struct TestPlane {
                 .falling(from: members, to: members.map { _ in serves }))
     }
 
-    mutating func apply(_ targets: [Target], others: Plan.Others) throws {
-        for step in try Plan(from: contents, to: targets, others: others).steps {
+    mutating func apply(
+        _ targets: [Target], others: Plan.Others, pool: Plan.Pool? = nil
+    ) throws {
+        try apply(Plan(from: contents, to: targets, others: others, pool: pool))
+    }
+
+    mutating func apply(_ plan: Plan) throws {
+        for step in plan.steps {
             try plane.apply(step)
             contents.apply(step)
         }
@@ -75,10 +81,10 @@ struct TestPlane {
 
     /// Runs the program; what its only verdict was called, and what it made of the packet.
     func run(
-        _ packet: [UInt8], metadata: Int = 0
+        _ packet: [UInt8], from ingress: UInt32? = nil, metadata: Int = 0
     ) throws -> (verdict: String, result: Program.Result) {
         let before = try plane.counters()
-        let result = try plane.program.run(on: packet, metadata: metadata)
+        let result = try plane.program.run(on: packet, from: ingress, metadata: metadata)
         let after = try plane.counters()
         #expect(after.received.packets == before.received.packets + 1)
         #expect(
