@@ -56,7 +56,18 @@ struct Run: AsyncParsableCommand {
             whenServing: { [logger] in tell(pins, logger) })
         let watcher = try NextHopWatcher(controller.addresses, on: desired.interfaces)
         try await begin(desired, pins, plane, controller)
+        warn(about: desired, logger)
         try await serve(controller, server, watcher, logger)
+    }
+
+    /// Says once what is missing on this host for answers to reach the clients.
+    private func warn(about desired: DesiredState, _ logger: Logger) {
+        guard desired.services.contains(where: \.forwarding.isTranslation) else { return }
+        do {
+            for warning in warnings(for: desired, on: try .read()) { logger.warning("\(warning)") }
+        } catch {
+            logger.warning("\(error)")
+        }
     }
 
     /// Says where the program runs: whoever waits for that can ask for the status too.
