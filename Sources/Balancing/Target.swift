@@ -60,7 +60,14 @@ public struct Target: Hashable, Sendable {
             service: service, address: backend.address, forwarding: forwarding,
             tunnelPort: forwarding == .gue ? tunnel.port ?? Tunnel.standardPort : nil,
             sourceEntropy: source?.entropy ?? 0,
-            port: forwarding.isTranslation ? backend.port : nil, nextHop: nextHop)
+            port: ownPort(of: backend), nextHop: nextHop)
+    }
+
+    /// A port that is the service's is none of its own: so it makes no difference, and cuts no flow,
+    /// whether the file says it or not.
+    private func ownPort(of backend: Backend) -> UInt16? {
+        guard forwarding.isTranslation else { return nil }
+        return keys.count == 1 && keys[0].port == backend.port ? nil : backend.port
     }
 
     /// As whose the answers of `backend` leave; none where they do not pass here, or where the flow

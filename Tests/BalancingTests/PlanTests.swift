@@ -397,6 +397,28 @@ extension PlanTests {
         #expect(contents.services[entry.service] != nil)
     }
 
+    @Test(arguments: [Forwarding.nat, .fullNAT])
+    func `a backend's port that is the service's is none of its own`(mode: Forwarding) throws {
+        let targets = { (port: UInt16?, ports: Ports) in
+            [
+                self.target(
+                    VIP(.v4(IPv4Address(1))), ports, backends: [1], forwarding: mode, port: port)
+            ]
+        }
+        var contents = PlaneContents()
+        let first = try Plan(from: contents, to: targets(nil, Ports(80)), others: .removed)
+        apply(first, to: &contents)
+        #expect(
+            try Plan(from: contents, to: targets(80, Ports(80)), others: .removed).steps == [])
+        #expect(
+            try Plan(from: contents, to: targets(81, Ports(80)), others: .removed).steps != [])
+        // Of several ports it is one.
+        let several = try Plan(
+            from: contents, to: targets(80, Ports([80...81])), others: .removed)
+        apply(several, to: &contents)
+        #expect(contents.backends.values.map(\.port) == [80])
+    }
+
     @Test func `what an interface is called changes nothing`() throws {
         let hop = NextHop(
             egress: Egress(index: 3, name: "eth1.5", address: MACAddress(1), mtu: 1500),
