@@ -63,8 +63,8 @@ public struct Target: Hashable, Sendable {
             port: ownPort(of: backend), nextHop: nextHop)
     }
 
-    /// A port that is the service's is none of its own: so it makes no difference, and cuts no flow,
-    /// whether the file says it or not.
+    /// A port that is the service's is none of its own: so it makes no difference, and cuts no
+    /// flow, whether the file says it or not.
     private func ownPort(of backend: Backend) -> UInt16? {
         guard forwarding.isTranslation else { return nil }
         return keys.count == 1 && keys[0].port == backend.port ? nil : backend.port

@@ -113,6 +113,24 @@ struct TranslationTests {
         }
     }
 
+    @Test(arguments: ways)
+    func `answers come from the MAC address that the interface has now`(way: Way) async throws {
+        try await withNetwork(way.topology) { network in
+            _ = try await network.startServers(way)
+            _ = try await network.runController(way, .v4)
+            try await network.waitForAllBackends(.v4)
+            let address = "02:00:00:00:77:77"
+            try await network["balancer"].run(["ip", "link", "set", "eth1", "address", address])
+            let capture = try await network["client"].start([
+                "tcpdump", "-n", "-i", "eth0", "--immediate-mode", "-Z", "root", "-c", "1",
+                "ether src \(address) and tcp src port 80",
+            ])
+            try await capture.errors.first { $0.contains("listening on") }
+            #expect(try await network.request(20, .v4).failures == [])
+            #expect(try await capture.wait(within: .seconds(10)).status == .exited(0))
+        }
+    }
+
     @Test func `what the host lacks for answers is said at the start, with the cure`()
         async throws
     {
