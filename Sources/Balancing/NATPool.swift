@@ -45,6 +45,14 @@ public struct NATPool: Hashable, Sendable {
         }
     }
 
+    /// Those of which a plan has to know the flows, if these are to be the addresses: former
+    /// owners, and what is not wanted any more.
+    public func inQuestion(wanting wanted: [IPAddress]) -> Set<NATAddressID> {
+        let wanted = Set(wanted)
+        let unwanted = addresses.filter { !wanted.contains($0.value) }.keys
+        return Set((v4 + v6).compactMap(\.former)).union(unwanted)
+    }
+
     /// Those that a share has, as owner or as former owner.
     var named: Set<NATAddressID> {
         Set((v4 + v6).flatMap { [$0.owner, $0.former] }.compactMap(\.self))

@@ -56,7 +56,8 @@ public struct Plan: Hashable, Sendable {
     public struct Pool: Hashable, Sendable {
         /// Each once, in an order that is the same after a restart.
         public var addresses: [IPAddress]
-        /// The flows that are open now. An address that is not wanted any more stays as long as
+        /// The flows that are open now at those that are ``NATPool/inQuestion(wanting:)``. An
+        /// address that is not wanted any more stays as long as
         /// there are some; only a plane without room for the others loses it at once.
         public var use: NATUse
 

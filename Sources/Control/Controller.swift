@@ -15,8 +15,6 @@ public actor Controller<Plane: DataPlane> {
     private let services: [WatchedService]
     private let natAddresses: [IPAddress]
     private var contents: PlaneContents
-    /// What the pool was when nothing was left to forget of it.
-    private var settledPool: NATPool?
     private var reachability: [IPAddress: Reachability] = [:]
     private var health: [BackendReference: Health] = [:]
     /// Indices of the services whose targets may differ from what the plane holds.
@@ -62,21 +60,20 @@ public actor Controller<Plane: DataPlane> {
 
     /// Brings the plane to the desired state, and removes from it what is not desired.
     public func start() throws {
-        let pool = Plan.Pool(addresses: natAddresses, use: try plane.natUse())
         try apply(
-            Plan(from: contents, to: services.map(target), others: .removed, pool: pool))
+            Plan(from: contents, to: services.map(target), others: .removed, pool: wantedPool()))
+    }
+
+    private func wantedPool() throws -> Plan.Pool {
+        let inQuestion = contents.pool.inQuestion(wanting: natAddresses)
+        return Plan.Pool(addresses: natAddresses, use: try plane.natUse(at: inQuestion))
     }
 
     /// Forgets where flows of `full-nat` were before the NAT addresses changed, as far as none of
     /// them is open there; to be called every minute.
     public func tidyPool() throws {
-        guard contents.pool != settledPool else { return }
-        let pool = Plan.Pool(addresses: natAddresses, use: try plane.natUse())
-        try apply(Plan(from: contents, to: [], others: .kept, pool: pool))
-        let isSettled = IPFamily.allCases.allSatisfy { family in
-            contents.pool[family].allSatisfy { $0.former == nil }
-        }
-        settledPool = isSettled ? contents.pool : nil
+        guard !contents.pool.inQuestion(wanting: natAddresses).isEmpty else { return }
+        try apply(Plan(from: contents, to: [], others: .kept, pool: wantedPool()))
     }
 
     /// Has answers leave by these interfaces and no others, but for those that the kernel sends.

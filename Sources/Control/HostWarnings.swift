@@ -8,10 +8,16 @@ public struct HostSettings: Hashable, Sendable {
     public var forwarded: Set<IPFamily>
     /// The addresses of all interfaces.
     public var addresses: Set<IPAddress>
+    /// Interfaces on which the kernel takes IPv4 packets from its own addresses:
+    /// `net.ipv4.conf.*.accept_local`; `all` is one that stands for all.
+    public var acceptingLocal: Set<String>
 
-    public init(forwarded: Set<IPFamily>, addresses: Set<IPAddress>) {
+    public init(
+        forwarded: Set<IPFamily>, addresses: Set<IPAddress>, acceptingLocal: Set<String> = []
+    ) {
         self.forwarded = forwarded
         self.addresses = addresses
+        self.acceptingLocal = acceptingLocal
     }
 }
 
@@ -38,5 +44,19 @@ public func warnings(for desired: DesiredState, on host: HostSettings) -> [Strin
             + "  ip address add \(address)/\(address.family.bits) dev INTERFACE, unless "
             + "it is routed here"
     }
-    return forwarding + foreign
+    return forwarding + refused(of: desired, on: host) + foreign
+}
+
+/// Answers that the kernel is to send come from a VIP, which it refuses if it has the VIP itself.
+private func refused(of desired: DesiredState, on host: HostSettings) -> [String] {
+    let own = desired.services.filter { $0.forwarding == .nat }.map(\.vip.prefix.base)
+        .filter { $0.family == .v4 && host.addresses.contains($0) }.min()
+    guard let own, host.acceptingLocal.isDisjoint(with: desired.interfaces + ["all"]) else {
+        return []
+    }
+    return [
+        "answers of nat backends may stay here: \(own) is an address of this host, which refuses "
+            + "packets from it\n  sysctl -w net.ipv4.conf.INTERFACE.accept_local=1 for the "
+            + "interface to the backends"
+    ]
 }

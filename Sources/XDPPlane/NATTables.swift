@@ -120,11 +120,12 @@ extension XDPPlane {
 // MARK: - Flows of `full-nat`
 
 extension XDPPlane {
-    public func natUse() throws -> NATUse {
+    public func natUse(at addresses: Set<NATAddressID>) throws -> NATUse {
         guard let key = try tables.settings.value(for: 0)?.hash_key else { return NATUse() }
         var counts: [NATAddressID: [Int]] = [:]
-        for (id, address) in try pool().addresses {
-            guard
+        let known = try pool().addresses
+        for id in addresses.sorted() {
+            guard let address = known[id],
                 let table = try tables.natTables.inner(
                     for: UInt32(id.number), key: UInt32.self, value: martlet_nat_bucket.self)
             else { continue }

@@ -64,7 +64,8 @@ struct Run: AsyncParsableCommand {
     private func warn(about desired: DesiredState, _ logger: Logger) {
         guard desired.services.contains(where: \.forwarding.isTranslation) else { return }
         do {
-            for warning in warnings(for: desired, on: try .read()) { logger.warning("\(warning)") }
+            let host = try HostSettings.read(desired.interfaces)
+            for warning in warnings(for: desired, on: host) { logger.warning("\(warning)") }
         } catch {
             logger.warning("\(error)")
         }

@@ -30,7 +30,9 @@ final class FakePlane: DataPlane {
 
     func counters() -> PlaneCounters { state.withLock(\.counters) }
 
-    func natUse() -> NATUse { state.withLock(\.use) }
+    func natUse(at addresses: Set<NATAddressID>) -> NATUse {
+        state.withLock { addresses.isEmpty ? NATUse() : $0.use }
+    }
 
     func use(_ use: NATUse) { state.withLock { $0.use = use } }
 

@@ -132,6 +132,19 @@ struct NATTests {
                     + "host\n  ip address add 192.0.2.11/32 dev INTERFACE, unless it is routed "
                     + "here",
             ])
+        let vips = Set(desired.services.map(\.vip.prefix.base)).union(ours)
+        let refusing = HostSettings(forwarded: [.v4, .v6], addresses: vips)
+        #expect(
+            warnings(for: desired, on: refusing) == [
+                "answers of nat backends may stay here: 192.168.1.100 is an address of this host, "
+                    + "which refuses packets from it\n  sysctl -w "
+                    + "net.ipv4.conf.INTERFACE.accept_local=1 for the interface to the backends"
+            ])
+        for interface in ["eth1", "all"] {
+            var accepting = refusing
+            accepting.acceptingLocal = [interface]
+            #expect(warnings(for: desired, on: accepting) == [])
+        }
         #expect(
             warnings(for: web(), on: HostSettings(forwarded: [], addresses: [])) == [])
     }

@@ -183,7 +183,7 @@ struct NATTests {
         }
         #expect(try openFlows(plane) == 100)
         for addresses in [[ours[0], ours[1]], [ours[1]], [ours[2]], [ours[2], ours[0]]] {
-            let use = try plane.plane.natUse()
+            let use = try plane.plane.natUse(at: Set(plane.applied.pool.addresses.keys))
             let pool = Plan.Pool(addresses: addresses, use: use)
             try plane.apply([target], others: .removed, pool: pool)
             #expect(try plane.plane.contents() == plane.applied)
@@ -245,7 +245,7 @@ struct NATTests {
     }
 
     private func openFlows(_ plane: TestPlane) throws -> Int {
-        let use = try plane.plane.natUse()
+        let use = try plane.plane.natUse(at: Set(plane.applied.pool.addresses.keys))
         return plane.applied.pool.addresses.keys.reduce(0) { sum, id in
             sum + (0..<NATPool.shareCount).reduce(0) { $0 + use.flows(at: id, share: $1) }
         }
@@ -263,7 +263,7 @@ struct NATTests {
         for port in 41000..<41500 as Range<UInt16> {
             _ = try plane.run(try question(family, from: port))
         }
-        let use = try plane.plane.natUse()
+        let use = try plane.plane.natUse(at: Set(plane.applied.pool.addresses.keys))
         let shares = plane.applied.pool[try address(family.vip).family]
         for id in plane.applied.pool.addresses.keys {
             for share in shares.indices where use.flows(at: id, share: share) > 0 {
