@@ -128,7 +128,7 @@ let package = Package(
             swiftSettings: common),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Balancing", "Control", "HealthChecks", "Packets", logging],
+            dependencies: ["Balancing", "Control", "HealthChecks", "Netlink", "Packets", logging],
             swiftSettings: common),
         .testTarget(
             name: "ModelTests", dependencies: ["CDatapath", "Fuzzing", "Model", "Packets"],

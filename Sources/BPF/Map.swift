@@ -146,6 +146,17 @@ public struct Map<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Send
         return keys
     }
 
+    /// Whether a hash map has no entry.
+    public borrowing func isEmpty() throws(Failure) -> Bool {
+        try withUnsafeTemporaryAllocation(of: Key.self, capacity: 1) {
+            buffer throws(Failure) -> Bool in
+            let result = bpf_map_get_next_key(descriptor.number, nil, buffer.baseAddress)
+            if result == -ENOENT { return true }
+            try ask("list keys of map", name) { result }
+            return false
+        }
+    }
+
     /// The values of every possible CPU under `key`; for maps of a per-CPU kind.
     public borrowing func perCPU(_ key: Key) throws(Failure) -> [Value] {
         let count = try Int(ask("count CPUs for map", name) { libbpf_num_possible_cpus() })

@@ -10,6 +10,9 @@ public protocol DataPlane: Sendable {
 
     /// What it has counted since it was made.
     func counters() throws -> PlaneCounters
+
+    /// The flows that are open at these of its NAT addresses: neither ended nor idle for too long.
+    func natUse(at addresses: Set<NATAddressID>) throws -> NATUse
 }
 
 /// The number by which a plane knows a service; never 0.

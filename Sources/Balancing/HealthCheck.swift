@@ -13,6 +13,8 @@ public struct HealthCheck: Hashable, Sendable {
     public var probe: Probe
     /// The port that is asked, in the order of this machine.
     public var port: UInt16
+    /// Whether backends with a port of their own are asked at `port`, too, and not at their own.
+    public var isPortFixed: Bool
     /// From the start of one probe to the start of the next.
     public var interval: Duration
     /// After this long without an answer the probe has failed. At most `interval`.
@@ -23,11 +25,12 @@ public struct HealthCheck: Hashable, Sendable {
     public var fall: Int
 
     public init(
-        probe: Probe, port: UInt16, interval: Duration = .seconds(2),
+        probe: Probe, port: UInt16, isPortFixed: Bool = false, interval: Duration = .seconds(2),
         timeout: Duration = .seconds(1), rise: Int = 2, fall: Int = 3
     ) {
         self.probe = probe
         self.port = port
+        self.isPortFixed = isPortFixed
         self.interval = interval
         self.timeout = timeout
         self.rise = rise

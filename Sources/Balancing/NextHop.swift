@@ -53,6 +53,13 @@ public struct Egress: Hashable, Sendable {
         self.turnaround = turnaround
         self.tags = tags
     }
+
+    /// Whether they are the same, whatever people call them.
+    func isSame(as other: Egress) -> Bool {
+        var renamed = other
+        renamed.name = name
+        return self == renamed
+    }
 }
 
 /// Where a packet for a backend leaves this node, and to whose MAC address.

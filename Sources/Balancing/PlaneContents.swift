@@ -20,10 +20,15 @@ public struct PlaneContents: Hashable, Sendable {
         public var service: ServiceID
         /// Whether the access list is looked at, and what becomes of those that are not on it.
         public var others: AccessList.Others
+        /// Whether every flow has a port of a NAT address: its backends are those of `full-nat`.
+        public var isFullNAT: Bool
 
-        public init(service: ServiceID, others: AccessList.Others = .unlisted) {
+        public init(
+            service: ServiceID, others: AccessList.Others = .unlisted, isFullNAT: Bool = false
+        ) {
             self.service = service
             self.others = others
+            self.isFullNAT = isFullNAT
         }
     }
 
@@ -36,18 +41,22 @@ public struct PlaneContents: Hashable, Sendable {
         public var tunnelPort: UInt16?
         /// Bits of the last 32 of the next hop's source that come from the flow's hash.
         public var sourceEntropy: UInt32
+        /// Where the backend takes it; nil: at the port that the client addressed.
+        public var port: UInt16?
         /// Nil: not known; packets for it are dropped and counted as such.
         public var nextHop: NextHop?
 
         public init(
             service: ServiceID, address: IPAddress, forwarding: Forwarding,
-            tunnelPort: UInt16? = nil, sourceEntropy: UInt32 = 0, nextHop: NextHop?
+            tunnelPort: UInt16? = nil, sourceEntropy: UInt32 = 0, port: UInt16? = nil,
+            nextHop: NextHop?
         ) {
             self.service = service
             self.address = address
             self.forwarding = forwarding
             self.tunnelPort = tunnelPort
             self.sourceEntropy = sourceEntropy
+            self.port = port
             self.nextHop = nextHop
         }
     }
@@ -57,15 +66,27 @@ public struct PlaneContents: Hashable, Sendable {
     public var keys: [ServiceKey: Entry]
     public var vips: [IPPrefix: VIP.Settings]
     public var backends: [BackendID: Backend]
+    /// As whose the answers of `nat` backends leave.
+    public var returns: [ReturnKey: ServiceKey]
+    /// What `full-nat` sends from.
+    public var pool: NATPool
+    /// The interfaces by which answers can leave, by the kernel's index of what the routes name:
+    /// of a VLAN its own, not that of the card below it.
+    public var exits: [UInt32: Egress]
 
     public init(
         services: [ServiceID: Service] = [:], keys: [ServiceKey: Entry] = [:],
-        vips: [IPPrefix: VIP.Settings] = [:], backends: [BackendID: Backend] = [:]
+        vips: [IPPrefix: VIP.Settings] = [:], backends: [BackendID: Backend] = [:],
+        returns: [ReturnKey: ServiceKey] = [:], pool: NATPool = NATPool(),
+        exits: [UInt32: Egress] = [:]
     ) {
         self.services = services
         self.keys = keys
         self.vips = vips
         self.backends = backends
+        self.returns = returns
+        self.pool = pool
+        self.exits = exits
     }
 }
 
@@ -136,6 +157,34 @@ extension PlaneContents {
             services[id] = nil
         case .removeBackend(let number):
             backends[number] = nil
+        case .setReturns(let added):
+            for entry in added { returns[entry.from] = entry.to }
+        case .removeReturns(let removed):
+            for key in removed { returns[key] = nil }
+        case .addNATAddress, .writeNATShares, .removeNATAddress: pool.apply(step)
+        case .setExits(let changed): exits.merge(changed) { $1 }
+        case .removeExits(let removed):
+            for interface in removed { exits[interface] = nil }
+        }
+    }
+}
+
+extension NATPool {
+    fileprivate mutating func apply(_ step: Step) {
+        switch step {
+        case .addNATAddress(let number, let address):
+            precondition(addresses[number] == nil, "NAT address \(number) exists")
+            addresses[number] = address
+        case .writeNATShares(let changes):
+            for change in changes {
+                let named = [change.share.owner, change.share.former].compactMap(\.self)
+                precondition(named.allSatisfy { addresses[$0]?.family == change.family })
+                self[change.family][change.number] = change.share
+            }
+        case .removeNATAddress(let number):
+            precondition(!named.contains(number), "NAT address \(number) has shares")
+            addresses[number] = nil
+        default: break
         }
     }
 }

@@ -2,14 +2,16 @@ import Packets
 
 /// Works out a ``Plan``: keeps what the plane would hold after the steps so far.
 struct Planner {
-    private var contents: PlaneContents
+    var contents: PlaneContents
     private let targets: [Target]
-    private let others: Plan.Others
-    private let capacity: Plan.Capacity
+    let others: Plan.Others
+    let pool: Plan.Pool?
+    let capacity: Plan.Capacity
     private var steps: [Step] = []
     /// For each target the service that it takes over, or becomes.
     private var claims: [ServiceID?]
-    private let wanted: Set<ServiceKey>
+    let wanted: Set<ServiceKey>
+    let wantedReturns: [ReturnKey: ServiceKey]
     /// The records of each target's service that are its backends'.
     private var members: [ServiceID: Set<BackendID>] = [:]
     /// The records that each service had at first, if it was not removed since.
@@ -22,14 +24,18 @@ struct Planner {
 
     init(
         _ contents: PlaneContents, _ targets: [Target], _ others: Plan.Others,
-        _ capacity: Plan.Capacity
+        _ pool: Plan.Pool?, _ capacity: Plan.Capacity
     ) {
         self.contents = contents
         self.targets = targets
         self.others = others
+        self.pool = pool
         self.capacity = capacity
         claims = takenOver(by: targets, contents)
         wanted = Set(targets.lazy.flatMap(\.keys))
+        wantedReturns = Dictionary(
+            targets.lazy.flatMap { target in target.backends.flatMap(target.returns) }
+                .map { ($0.from, $0.to) }, uniquingKeysWith: { first, _ in first })
         records = contents.backends.reduce(into: [:]) { records, backend in
             records[backend.value.service, default: [:]][backend.key] = backend.value
         }
@@ -42,16 +48,32 @@ struct Planner {
     }
 
     private mutating func plan(makingRoomFirst: Bool) throws(Plan.Exhausted) {
-        if makingRoomFirst { try removeUnwanted() }
+        if makingRoomFirst {
+            try removeUnwanted()
+            try makeRoomForReturns()
+            try makeRoomInPool()
+        }
         inUse = Set(contents.keys.values.map(\.service)).union(claims.compactMap(\.self))
-        for (index, target) in targets.enumerated() { try build(target, index) }
+        try fillPool()
+        let builds = try targets.indices.map { index throws(Plan.Exhausted) in
+            try prepare(targets[index], index)
+        }
+        for build in builds { try writeSlots(of: build, without: build.borrowed) }
+        for build in builds where !build.borrowed.isEmpty {
+            // Nobody else's slots name them now.
+            try setReturns(of: build.borrowed.sorted(), build.target)
+            try writeSlots(of: build, without: [])
+        }
+        for build in builds { try finish(build) }
         for (index, target) in targets.enumerated() { try open(target, index) }
         try setVIPs()
         try removeUnwanted()
         for (index, target) in targets.enumerated() { try tidy(target, index) }
+        try removeReturns()
+        try emptyPool()
     }
 
-    private mutating func add(_ step: Step) throws(Plan.Exhausted) {
+    mutating func add(_ step: Step) throws(Plan.Exhausted) {
         contents.apply(step)
         steps.append(step)
         try checkCapacity(after: step)
@@ -67,6 +89,7 @@ struct Planner {
         case .writeAccess:
             let rules = contents.services.values.reduce(0) { $0 + $1.rules.count }
             try check(rules, "prefixes in access lists", capacity.rules)
+        case .setReturns: try check(contents.returns.count, "ports of backends", capacity.returns)
         default: break
         }
     }
@@ -83,8 +106,22 @@ struct Planner {
 // MARK: - What is new
 
 extension Planner {
-    /// Everything that packets for the target will need, before they can find it.
-    private mutating func build(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
+    /// A target on its way to be what packets for it will need.
+    private struct Build {
+        let target: Target
+        let service: ServiceID
+        /// Of its backends, in their order.
+        let numbers: [BackendID]
+        /// Those that lose their next hop, when no slot names them any more.
+        let losses: [BackendID]
+        /// Backends, as indices, whose answers are made another VIP's or port's until now.
+        let borrowed: Set<Int>
+    }
+
+    /// Records and tables, and answers that are nobody's yet.
+    private mutating func prepare(
+        _ target: Target, _ index: Int
+    ) throws(Plan.Exhausted) -> Build {
         let id: ServiceID
         if let claimed = claims[index] {
             id = claimed
@@ -95,13 +132,47 @@ extension Planner {
         let (numbers, losses) = try addBackends(of: target, to: id)
         members[id] = Set(numbers)
         if contents.services[id] == nil { try add(.addSlots(id, count: target.slots.count)) }
-        guard let present = contents.services[id] else { return }
-        let changes = (0..<target.slots.count).compactMap { slot -> SlotChange? in
-            let owner = target.slots[slot].map { numbers[$0] }
+        let borrowed = Set(
+            target.backends.indices.filter { isAnotherOnes(target.backends[$0], target) })
+        try setReturns(of: target.backends.indices.filter { !borrowed.contains($0) }, target)
+        return Build(
+            target: target, service: id, numbers: numbers, losses: losses, borrowed: borrowed)
+    }
+
+    /// Whether answers of the backend are made another VIP's or port's.
+    private func isAnotherOnes(_ backend: Target.Backend, _ target: Target) -> Bool {
+        target.returns(of: backend).contains { wanted in
+            contents.returns[wanted.from].map { $0 != wanted.to } ?? false
+        }
+    }
+
+    private mutating func setReturns(
+        of backends: [Int], _ target: Target
+    ) throws(Plan.Exhausted) {
+        let changed = backends.flatMap { target.returns(of: target.backends[$0]) }
+            .filter { contents.returns[$0.from] != $0.to }
+        if !changed.isEmpty { try add(.setReturns(changed)) }
+    }
+
+    /// The owners of all slots, but for those that one of `excluded` is to have.
+    private mutating func writeSlots(
+        of build: Build, without excluded: Set<Int>
+    ) throws(Plan.Exhausted) {
+        guard let present = contents.services[build.service] else { return }
+        let slots = build.target.slots
+        let changes = (0..<slots.count).compactMap { slot -> SlotChange? in
+            if let owner = slots[slot], excluded.contains(owner) { return nil }
+            let owner = slots[slot].map { build.numbers[$0] }
             return owner == present.slots[slot] ? nil : SlotChange(slot: slot, owner: owner)
         }
-        if !changes.isEmpty { try add(.writeSlots(id, changes)) }
-        for number in losses { try add(.setNextHop(number, nil)) }
+        if !changes.isEmpty { try add(.writeSlots(build.service, changes)) }
+    }
+
+    /// What the slots had to change for, and who may come.
+    private mutating func finish(_ build: Build) throws(Plan.Exhausted) {
+        let (target, id) = (build.target, build.service)
+        for number in build.losses { try add(.setNextHop(number, nil)) }
+        guard let present = contents.services[id] else { return }
         // The longest first: it is what decides, and so nobody meets a shorter one in its place.
         let rules = target.access.rules.filter { present.rules[$0.key] != $0.value }
             .sorted { ($1.key.length, $0.key) < ($0.key.length, $1.key) }
@@ -140,7 +211,7 @@ extension Planner {
     /// Lets packets find the target.
     private mutating func open(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
         guard let id = claims[index] else { return }
-        let entry = PlaneContents.Entry(service: id, others: target.access.others)
+        let entry = target.entry(of: id)
         let keys = target.keys.filter { contents.keys[$0] != entry }
         if !keys.isEmpty { try add(.setKeys(keys, entry)) }
     }
@@ -243,6 +314,8 @@ extension Planner {
 }
 
 /// For each target the service that has most of its keys, if that is not another one's.
+///
+/// One does not become `full-nat`, or cease to be: its packets would meet half of the change.
 private func takenOver(by targets: [Target], _ contents: PlaneContents) -> [ServiceID?] {
     struct Match {
         let target: Int
@@ -251,7 +324,11 @@ private func takenOver(by targets: [Target], _ contents: PlaneContents) -> [Serv
     }
     let matches = targets.indices.flatMap { index in
         targets[index].keys.reduce(into: [ServiceID: Int]()) { shared, key in
-            if let entry = contents.keys[key] { shared[entry.service, default: 0] += 1 }
+            if let entry = contents.keys[key],
+                entry.isFullNAT == (targets[index].forwarding == .fullNAT)
+            {
+                shared[entry.service, default: 0] += 1
+            }
         }.map { Match(target: index, service: $0.key, shared: $0.value) }
     }
     var claims = [ServiceID?](repeating: nil, count: targets.count)

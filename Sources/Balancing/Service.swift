@@ -24,21 +24,33 @@ public enum Forwarding: String, Hashable, Sendable, CaseIterable, Codable {
     /// The packet is carried inside a UDP packet, without a header of its own in between
     /// (draft-ietf-intarea-gue-09 §4, variant 1): what tells flows apart is the source port.
     case gue
+    /// The packet's destination becomes the backend's address and port; its answers come back
+    /// through this node, which is the backend's router, and leave as the VIP's (RFC 3022 §2.2).
+    case nat
+    /// The same, and the source becomes a NAT address of this node's, so that answers come back
+    /// whatever routes the backend has.
+    case fullNAT = "full-nat"
 
     /// Whether the packet is carried inside another one, with addresses of its own.
     public var isTunnel: Bool {
         switch self {
-        case .l2DSR: false
+        case .l2DSR, .nat, .fullNAT: false
         case .ipip, .gue: true
+        }
+    }
+
+    /// Whether the packet gets other addresses and ports: backends may then have a port of their
+    /// own, and their answers pass here.
+    public var isTranslation: Bool {
+        switch self {
+        case .l2DSR, .ipip, .gue: false
+        case .nat, .fullNAT: true
         }
     }
 
     /// Whether a backend of one family can serve a VIP of another.
     public func reaches(_ backend: IPFamily, from vip: IPFamily) -> Bool {
-        switch self {
-        case .l2DSR: backend == vip
-        case .ipip, .gue: true
-        }
+        isTunnel || backend == vip
     }
 }
 
@@ -80,6 +92,13 @@ public struct Service: Hashable, Sendable {
     public var frontend: Frontend {
         Frontend(vip: vip.prefix, ports: ports, transport: transport)
     }
+
+    /// How `backend` is asked whether it serves; nil: it is not.
+    public func healthCheck(of backend: Backend) -> HealthCheck? {
+        guard var check = healthCheck else { return nil }
+        if !check.isPortFixed, let port = backend.port { check.port = port }
+        return check
+    }
 }
 
 /// One server of a service.
@@ -90,11 +109,15 @@ public struct Backend: Hashable, Sendable {
     public var address: IPAddress
     /// Its share of new flows, relative to the other weights; 0 takes none.
     public var weight: UInt16
+    /// Where it takes what is for the service; nil: at the port that the client addressed.
+    /// Only where addresses and ports are translated.
+    public var port: UInt16?
 
-    public init(name: String, address: IPAddress, weight: UInt16 = 1) {
+    public init(name: String, address: IPAddress, weight: UInt16 = 1, port: UInt16? = nil) {
         self.name = name
         self.address = address
         self.weight = weight
+        self.port = port
     }
 }
 
@@ -113,11 +136,17 @@ public struct DesiredState: Hashable, Sendable {
     /// Names of the interfaces on which packets for the VIPs arrive.
     public var interfaces: [String]
     public var attachMode: AttachMode
+    /// Those that `full-nat` sends from, each once, in ascending order: nothing else does.
+    public var natAddresses: [IPAddress]
     public var services: [Service]
 
-    public init(interfaces: [String], attachMode: AttachMode = .native, services: [Service]) {
+    public init(
+        interfaces: [String], attachMode: AttachMode = .native, natAddresses: [IPAddress] = [],
+        services: [Service]
+    ) {
         self.interfaces = interfaces
         self.attachMode = attachMode
+        self.natAddresses = natAddresses
         self.services = services
     }
 }

@@ -24,6 +24,21 @@ public enum Step: Hashable, Sendable {
     case removeSlots(ServiceID)
     /// Frees a backend's record. Nothing may name it any more.
     case removeBackend(BackendID)
+    /// Has answers leave as the VIP's, whatever became of them before.
+    case setReturns([Return])
+    /// Leaves these answers as they are.
+    case removeReturns([ReturnKey])
+    /// Makes a table for the flows of an address, and has their answers recognised. No flow is
+    /// opened there yet.
+    case addNATAddress(NATAddressID, IPAddress)
+    /// Changes where flows are opened and found.
+    case writeNATShares([NATShareChange])
+    /// Removes an address with the table of its flows. No share may name it any more.
+    case removeNATAddress(NATAddressID)
+    /// Makes interfaces known by which answers can leave, or what has changed of them.
+    case setExits([UInt32: Egress])
+    /// Has answers by these interfaces sent by the kernel.
+    case removeExits([UInt32])
 }
 
 /// A slot and its new owner; nil: nobody can serve.

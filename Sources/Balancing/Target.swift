@@ -5,11 +5,19 @@ public struct Target: Hashable, Sendable {
     /// A backend with what is known of the way to it.
     public struct Backend: Hashable, Sendable {
         public var address: IPAddress
+        /// Of its own, if the service's are rewritten.
+        public var port: UInt16?
         public var nextHop: NextHop?
 
-        public init(address: IPAddress, nextHop: NextHop?) {
+        public init(address: IPAddress, port: UInt16? = nil, nextHop: NextHop?) {
             self.address = address
+            self.port = port
             self.nextHop = nextHop
+        }
+
+        /// The backend of the configuration, with what is known of the way to it.
+        public init(_ backend: Balancing.Backend, nextHop: NextHop?) {
+            self.init(address: backend.address, port: backend.port, nextHop: nextHop)
         }
     }
 
@@ -51,6 +59,33 @@ public struct Target: Hashable, Sendable {
         return PlaneContents.Backend(
             service: service, address: backend.address, forwarding: forwarding,
             tunnelPort: forwarding == .gue ? tunnel.port ?? Tunnel.standardPort : nil,
-            sourceEntropy: source?.entropy ?? 0, nextHop: nextHop)
+            sourceEntropy: source?.entropy ?? 0,
+            port: ownPort(of: backend), nextHop: nextHop)
+    }
+
+    /// A port that is the service's is none of its own: so it makes no difference, and cuts no
+    /// flow, whether the file says it or not.
+    private func ownPort(of backend: Backend) -> UInt16? {
+        guard forwarding.isTranslation else { return nil }
+        return keys.count == 1 && keys[0].port == backend.port ? nil : backend.port
+    }
+
+    /// As whose the answers of `backend` leave; none where they do not pass here, or where the flow
+    /// tells it.
+    func returns(of backend: Backend) -> [Return] {
+        guard forwarding == .nat else { return [] }
+        return keys.map { key in
+            Return(
+                from: ReturnKey(
+                    backend: backend.address, port: backend.port ?? key.port,
+                    transport: key.transport),
+                to: key)
+        }
+    }
+
+    /// What packets are to find under its keys, if it is that service.
+    func entry(of service: ServiceID) -> PlaneContents.Entry {
+        PlaneContents.Entry(
+            service: service, others: access.others, isFullNAT: forwarding == .fullNAT)
     }
 }

@@ -7,11 +7,13 @@ struct BackendParts {
     let name: String?
     let address: IPAddress?
     let weight: UInt16?
+    /// Nil: it has none of its own, or that could not be read.
+    let port: UInt16?
 
     /// The whole of it; nil only if an error was reported.
     var backend: Backend? {
         guard let name, let address, let weight else { return nil }
-        return Backend(name: name, address: address, weight: weight)
+        return Backend(name: name, address: address, weight: weight, port: port)
     }
 }
 
@@ -19,12 +21,13 @@ extension Reader {
     mutating func backendParts(
         _ value: Value, at path: Path, of service: ServiceParts
     ) -> BackendParts? {
-        guard let fields = fields(of: value, at: path, keys: ["name", "address", "weight"])
+        guard let fields = fields(of: value, at: path, keys: ["name", "address", "weight", "port"])
         else { return nil }
         let parts = BackendParts(
             fields: fields, name: read("name", fields, as: .name),
             address: read("address", fields, as: .address),
-            weight: read("weight", fields, as: .number(0...UInt16.max), default: 1))
+            weight: read("weight", fields, as: .number(0...UInt16.max), default: 1),
+            port: port(in: fields, service))
         if let address = parts.address, let vip = service.vip {
             check(address, in: fields, vip: vip.prefix, service.forwarding)
         }
@@ -50,6 +53,30 @@ extension Reader {
                 accepted: "\(vip.family) with forwarding: \(forwarding.rawValue), either family "
                     + "with a tunnel, like forwarding: \(Forwarding.ipip.rawValue)")
         }
+    }
+
+    /// A port of its own is for modes that rewrite ports, and answers must lead back from it to
+    /// one port of the VIP.
+    private mutating func port(in fields: Fields, _ service: ServiceParts) -> UInt16? {
+        let port = read("port", fields, as: Kind<UInt16>.number(1...65535), default: nil)
+        guard let position = fields.keyPositions["port"], let mode = service.forwarding else {
+            return port
+        }
+        let path = fields.path.key("port")
+        guard mode.isTranslation else {
+            let modes = Forwarding.allCases.filter(\.isTranslation).map(\.rawValue)
+            report(
+                position, path, found: "the key with forwarding: \(mode.rawValue)",
+                accepted: "it with forwarding: " + modes.joined(separator: " or ") + " only")
+            return nil
+        }
+        guard mode == .nat, let ports = service.ports, ports.single == nil else { return port }
+        let cause = ports == .any ? "port: any" : "several ports"
+        report(
+            position, path, found: "the key in a service with \(cause)",
+            accepted: "it where the service has one port, so that an answer tells what it "
+                + "answers; or forwarding: \(Forwarding.fullNAT.rawValue)")
+        return nil
     }
 
     /// Names and addresses tell the backends of a service apart.

@@ -22,10 +22,11 @@ extension Reader {
         else { return nil }
         return HealthCheck(
             probe: type == .http ? .http(path: requestPath, host: host) : .tcp, port: port,
-            interval: interval, timeout: timeout, rise: rise, fall: fall)
+            isPortFixed: fields.has("port"), interval: interval, timeout: timeout, rise: rise,
+            fall: fall)
     }
 
-    /// The port of the check: its own, or the service's.
+    /// The port of the check: its own, or the service's, unless a backend has another one.
     private mutating func checkPort(_ fields: Fields, ports: Ports?) -> UInt16? {
         let kind = Kind<UInt16>.number(1...65535)
         if let ports, ports.single == nil, !fields.has("port") {

@@ -17,6 +17,11 @@ public enum Limits {
     /// Prefixes in all access lists; half of what the data path holds, so that a list can be
     /// changed without a moment in which it lacks something.
     public static let accessPrefixes = 1 << 15
+    /// Addresses that `full-nat` sends from: the data path numbers them with 8 bits; 0 is none.
+    public static let natAddresses = 255
+    /// Ports of backends of `nat` services, whose answers become the VIP's: each has an entry in
+    /// the data path, of which there are as many.
+    public static let natReturns = 1 << 16
     /// The data path keeps a record for each interface in one of 256 places; 0 is none.
     public static let interfaces = 255
     /// Bytes of an interface's name: `IFNAMSIZ` less the final zero.

@@ -4,15 +4,22 @@ import Packets
 extension Reader {
     /// The whole document.
     mutating func desiredState(_ root: Value) -> DesiredState? {
-        let keys = ["interfaces", "attach-mode", "tunnel-source", "vips", "services"]
+        let keys = [
+            "interfaces", "attach-mode", "tunnel-source", "nat-addresses", "vips", "services",
+        ]
         guard let fields = fields(of: root, at: .root, keys: keys) else { return nil }
         let interfaces = interfaces(fields)
         let mode = read("attach-mode", fields, as: .attachMode, default: .native)
         let sources = tunnelSources(fields) ?? []
+        let natAddresses = natAddresses(fields)
         let vips = vips(fields)
-        let services = services(fields, vips: vips, tunnelSources: sources)
+        let parts = services(fields, tunnelSources: sources)
+        check(natAddresses, at: fields, for: parts)
+        let services = whole(parts, vips)
         guard errors.isEmpty, let mode else { return nil }
-        return DesiredState(interfaces: interfaces, attachMode: mode, services: services)
+        return DesiredState(
+            interfaces: interfaces, attachMode: mode, natAddresses: natAddresses.all,
+            services: services)
     }
 
     private mutating func interfaces(_ fields: Fields) -> [String] {
@@ -42,9 +49,10 @@ extension Reader {
         }
     }
 
+    /// What was read of each service; nil: nothing.
     private mutating func services(
-        _ fields: Fields, vips: [VIPParts], tunnelSources: [IPPrefix]
-    ) -> [Service] {
+        _ fields: Fields, tunnelSources: [IPPrefix]
+    ) -> [ServiceParts?] {
         let (path, accepted) = (fields.path.key("services"), "a list of services; [] for none")
         guard let value = required("services", fields, accepted: accepted),
             let elements = elements(of: value, at: path, accepted: accepted)
@@ -56,10 +64,16 @@ extension Reader {
                 found: "the first of \(elements.count) services "
                     + "that is too many", accepted: "at most \(Limits.services) services")
         }
-        var parts = elements.map {
+        let parts = elements.map {
             serviceParts($0.value, at: $0.path, tunnelSources: tunnelSources)
         }
         check(parts)
+        return parts
+    }
+
+    /// The services, if nothing is wrong with any, with what the file says of their VIPs.
+    private mutating func whole(_ parts: [ServiceParts?], _ vips: [VIPParts]) -> [Service] {
+        var parts = parts
         let settings = settings(of: vips, for: parts)
         for index in parts.indices {
             guard let prefix = parts[index]?.vip?.prefix, let own = settings[prefix] else {
@@ -69,7 +83,7 @@ extension Reader {
         }
         guard errors.isEmpty else { return [] }
         let services = parts.compactMap(\.?.service)
-        precondition(services.count == elements.count, "a service was lost without an error")
+        precondition(services.count == parts.count, "a service was lost without an error")
         return services
     }
 }

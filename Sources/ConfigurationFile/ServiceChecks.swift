@@ -9,6 +9,8 @@ extension Reader {
         checkBases(services)
         checkFrontends(services)
         checkPortCount(services)
+        checkAnswers(services)
+        checkReturnCount(services)
         checkTotal(
             services.map(\.backendPlaces), "backends in all", limit: Limits.backends, "backends")
         checkTotal(

@@ -14,6 +14,8 @@ struct ServiceParts {
     var access = AccessParts()
     var healthCheck: HealthCheck?
     var backends: [Backend] = []
+    /// Where the addresses of those in `backends` are.
+    var addressPlaces: [(position: Position, path: Path)] = []
     /// Where the backends are, read or not.
     var backendPlaces: [(position: Position, path: Path)] = []
 
@@ -56,6 +58,7 @@ extension Reader {
         parts.scheduler = read("scheduler", fields, as: .scheduler, default: .maglev)
         parts.forwarding = read("forwarding", fields, as: .forwarding)
         parts.tunnel = tunnel(fields, parts.forwarding, sources: tunnelSources)
+        checkIsSingle(parts)
         if let list = fields.values["access"] {
             parts.access = access(list, at: path.key("access"), vip: parts.vip?.prefix)
         }
@@ -65,6 +68,18 @@ extension Reader {
         }
         readBackends(into: &parts)
         return parts
+    }
+
+    /// With `nat` an answer is made the VIP's without knowing the flow: there must be one only.
+    private mutating func checkIsSingle(_ parts: ServiceParts) {
+        guard parts.forwarding == .nat, let prefix = parts.vip?.prefix, !prefix.isSingle,
+            let position = parts.fields.values["vip"]?.position
+        else { return }
+        report(
+            position, parts.fields.path.key("vip"),
+            found: "the prefix \(prefix) with forwarding: \(Forwarding.nat.rawValue)",
+            accepted: "a single address, so that an answer tells what it answers; or forwarding: "
+                + Forwarding.fullNAT.rawValue)
     }
 
     private mutating func readBackends(into parts: inout ServiceParts) {
@@ -91,7 +106,14 @@ extension Reader {
             let backend = backendParts(element.value, at: element.path, of: parts)
             if let backend { checkDistinct(backend, &names, &addresses) }
             if let weight = backend?.weight { weights.append(weight) }
-            if let backend = backend?.backend { parts.backends.append(backend) }
+            if let parsed = backend?.backend, let fields = backend?.fields {
+                parts.backends.append(parsed)
+                parts.addressPlaces.append(
+                    (
+                        fields.values["address"]?.position ?? fields.position,
+                        fields.path.key("address")
+                    ))
+            }
         }
         if !elements.isEmpty, weights.count == elements.count, weights.allSatisfy({ $0 == 0 }) {
             report(

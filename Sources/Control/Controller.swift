@@ -13,6 +13,7 @@ public actor Controller<Plane: DataPlane> {
     private let logger: Logger
     private let now: @Sendable () -> Date
     private let services: [WatchedService]
+    private let natAddresses: [IPAddress]
     private var contents: PlaneContents
     private var reachability: [IPAddress: Reachability] = [:]
     private var health: [BackendReference: Health] = [:]
@@ -35,6 +36,7 @@ public actor Controller<Plane: DataPlane> {
         self.now = now
         contents = try plane.contents()
         services = desired.services.map(WatchedService.init)
+        natAddresses = desired.natAddresses
         for backend in contents.backends.values {
             if let nextHop = backend.nextHop { reachability[backend.address] = .reachable(nextHop) }
         }
@@ -57,14 +59,41 @@ public actor Controller<Plane: DataPlane> {
     }
 
     /// Brings the plane to the desired state, and removes from it what is not desired.
-    public func start() throws { try apply(plan(for: services, others: .removed)) }
+    public func start() throws {
+        try apply(
+            Plan(from: contents, to: services.map(target), others: .removed, pool: wantedPool()))
+    }
+
+    private func wantedPool() throws -> Plan.Pool {
+        let inQuestion = contents.pool.inQuestion(wanting: natAddresses)
+        return Plan.Pool(addresses: natAddresses, use: try plane.natUse(at: inQuestion))
+    }
+
+    /// Forgets where flows of `full-nat` were before the NAT addresses changed, as far as none of
+    /// them is open there; to be called every minute.
+    public func tidyPool() throws {
+        guard !contents.pool.inQuestion(wanting: natAddresses).isEmpty else { return }
+        try apply(Plan(from: contents, to: [], others: .kept, pool: wantedPool()))
+    }
+
+    /// Has answers leave by these interfaces and no others, but for those that the kernel sends.
+    public func take(exits: [UInt32: Egress]) {
+        do {
+            try apply(Plan(from: contents, toExits: exits))
+        } catch {
+            logger.error("answers may not leave by the way that they should: \(error)")
+        }
+    }
 
     /// Takes a probe's result into account.
     public func take(_ result: ProbeResult, of target: ProbeTarget) {
         var news: [(BackendReference, Health.Transition)] = []
         for (index, watched) in services.enumerated()
-        where watched.service.healthCheck == target.check {
-            for backend in watched.service.backends where backend.address == target.address {
+        where watched.service.healthCheck != nil {
+            for backend in watched.service.backends
+            where backend.address == target.address
+                && watched.service.healthCheck(of: backend) == target.check
+            {
                 let reference = BackendReference(watched.service.name, backend.name)
                 let transition = health[reference]?.take(
                     result, at: now(), rise: target.check.rise, fall: target.check.fall)
@@ -105,7 +134,8 @@ public actor Controller<Plane: DataPlane> {
         for index in unsettled.sorted() {
             let name = services[index].service.name
             do {
-                try apply(plan(for: [services[index]], others: .kept))
+                try apply(
+                    Plan(from: contents, to: [target(services[index])], others: .kept))
                 unsettled.remove(index)
                 if refusals.removeValue(forKey: index) != nil {
                     logger.notice("\(name) is up to date again")
@@ -116,10 +146,6 @@ public actor Controller<Plane: DataPlane> {
                 logger.error("\(name) is not up to date: \(reason)")
             }
         }
-    }
-
-    private func plan(for concerned: [WatchedService], others: Plan.Others) throws -> Plan {
-        try Plan(from: contents, to: concerned.map(target), others: others)
     }
 
     private func apply(_ plan: Plan) throws {
@@ -140,9 +166,7 @@ public actor Controller<Plane: DataPlane> {
         }
         return Target(
             for: service, keys: watched.keys,
-            backends: zip(service.backends, hops).map {
-                Target.Backend(address: $0.address, nextHop: $1)
-            },
+            backends: zip(service.backends, hops).map { Target.Backend($0, nextHop: $1) },
             slots: watched.base.falling(from: watched.members, to: serves))
     }
 }
@@ -235,8 +259,10 @@ private struct WatchedService: Sendable {
     }
 
     var probeTargets: [ProbeTarget] {
-        guard let check = service.healthCheck else { return [] }
-        return service.backends.map { ProbeTarget(check: check, address: $0.address) }
+        service.backends.compactMap { backend in
+            service.healthCheck(of: backend)
+                .map { ProbeTarget(check: $0, address: backend.address) }
+        }
     }
 }
 

@@ -92,6 +92,8 @@ public struct CountersReport: Hashable, Sendable, Codable {
     /// What was forwarded to a backend.
     public struct Backend: Hashable, Sendable, Codable {
         public var address: String
+        /// Of its own; nil: it takes packets at the service's ports.
+        public var port: UInt16?
         public var name: String?
         public var traffic: Traffic
     }
@@ -117,7 +119,7 @@ extension CountersReport {
                 key: "\(frontend)", name: names[id]?.service, traffic: meter.traffic(of: id),
                 backends: backends.map { number, backend in
                     Backend(
-                        address: "\(backend.address)",
+                        address: "\(backend.address)", port: backend.port,
                         name: names[id]?.backends[backend.address],
                         traffic: meter.traffic(of: number))
                 })

@@ -5,11 +5,26 @@ public import Packets
 /// Finds the ways to the backends and follows their changes: routes, links and neighbours.
 public struct NextHopWatcher: Sendable {
     private let addresses: [IPAddress]
+    private let interfaces: Set<String>
     private let monitor: RouteMonitor
 
+    /// What is known of the ways at a moment.
+    public struct News: Sendable {
+        /// To the backends.
+        public var ways: [IPAddress: Reachability]
+        /// Out of this node, for the answers that come back through it: see
+        /// ``PlaneContents/exits``.
+        public var exits: [UInt32: Egress]
+    }
+
     /// Listens from now on, so that no change between a look and the next is missed.
-    public init(_ addresses: Set<IPAddress>) throws(Failure) {
+    ///
+    /// - Parameters:
+    ///   - addresses: Of the backends.
+    ///   - interfaces: On which the program runs: answers leave by these and by their VLANs.
+    public init(_ addresses: Set<IPAddress>, on interfaces: [String]) throws(Failure) {
         self.addresses = addresses.sorted()
+        self.interfaces = Set(interfaces)
         monitor = try RouteMonitor()
     }
 
@@ -18,7 +33,7 @@ public struct NextHopWatcher: Sendable {
     /// An address that the kernel is still asking for is not in the report: what was known before
     /// holds until it has an answer.
     public func run(
-        report: @Sendable ([IPAddress: Reachability]) async throws -> Void
+        report: @Sendable (News) async throws -> Void
     ) async throws {
         var socket = try RouteSocket()
         try await report(try look(&socket))
@@ -28,8 +43,15 @@ public struct NextHopWatcher: Sendable {
         }
     }
 
-    private func look(_ socket: inout RouteSocket) throws -> [IPAddress: Reachability] {
+    private func look(_ socket: inout RouteSocket) throws -> News {
         let links = try socket.links()
+        return News(
+            ways: try ways(over: links, &socket), exits: exits(on: interfaces, among: links))
+    }
+
+    private func ways(
+        over links: [LinkState], _ socket: inout RouteSocket
+    ) throws -> [IPAddress: Reachability] {
         let neighbours = try socket.neighbours()
         let ours = try socket.addresses()
         var found: [IPAddress: Reachability] = [:]
@@ -39,13 +61,9 @@ public struct NextHopWatcher: Sendable {
                 to: address, route: route, links: links, neighbours: neighbours, addresses: ours)
             switch way {
             case .open(let hop):
-                let egress = Egress(
-                    index: hop.card.index, name: hop.link.name, address: hop.linkAddress,
-                    mtu: hop.link.mtu,
-                    turnaround: hop.card.kind == "veth" ? .redirect : .transmit,
-                    tags: hop.tags.map { VLANTag(type: $0.type, number: $0.number) })
                 found[address] = .reachable(
-                    NextHop(egress: egress, neighbour: hop.neighbour, source: hop.source))
+                    NextHop(
+                        egress: Egress(hop.exit), neighbour: hop.neighbour, source: hop.source))
             case .waiting(let neighbour, let link):
                 try socket.resolve(neighbour, on: link.index)
             case .silent(let neighbour, let link):
@@ -57,5 +75,28 @@ public struct NextHopWatcher: Sendable {
             }
         }
         return found
+    }
+}
+
+/// The interfaces of these names and the VLANs on top of them: those by which a frame can be sent
+/// that is redirected to a card where the program runs.
+func exits(on interfaces: Set<String>, among links: [LinkState]) -> [UInt32: Egress] {
+    let cards = Set(links.filter { interfaces.contains($0.name) }.map(\.index))
+    var exits: [UInt32: Egress] = [:]
+    for link in links {
+        guard let exit = link.exit(among: links),
+            cards.contains(link.index) || cards.contains(exit.card.index)
+        else { continue }
+        exits[link.index] = Egress(exit)
+    }
+    return exits
+}
+
+extension Egress {
+    init(_ exit: Exit) {
+        self.init(
+            index: exit.card.index, name: exit.link.name, address: exit.address,
+            mtu: exit.link.mtu, turnaround: exit.card.kind == "veth" ? .redirect : .transmit,
+            tags: exit.tags.map { VLANTag(type: $0.type, number: $0.number) })
     }
 }

@@ -66,6 +66,8 @@ public struct Status: Hashable, Sendable, Codable {
     public struct Backend: Hashable, Sendable, Codable {
         public var name: String
         public var address: String
+        /// Of its own; nil: it takes packets at the service's ports.
+        public var port: UInt16?
         public var weight: UInt16
         public var health: Condition
         public var way: Way
@@ -115,7 +117,8 @@ extension Status.Backend {
         traffic: Traffic
     ) {
         self.init(
-            name: backend.name, address: "\(backend.address)", weight: backend.weight,
+            name: backend.name, address: "\(backend.address)", port: backend.port,
+            weight: backend.weight,
             health: Status.Condition(
                 state: health?.state ?? .unknown, reason: health?.finding ?? "not probed yet",
                 since: health?.since ?? .distantPast),

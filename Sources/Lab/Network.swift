@@ -116,7 +116,8 @@ public func withNetwork<Result>(
     }
 }
 
-/// The VIP is never an address to send from; IPv6 would choose it for being near a backend's.
+/// VIPs and NAT addresses are never those that the kernel sends from; IPv6 would choose them for
+/// being near a backend's.
 private func lifetime(_ address: Topology.Address) -> String {
-    address.prefix == vip.v6 ? " preferred_lft 0" : ""
+    [vip.v6, natAddress.v6].contains(address.prefix) ? " preferred_lft 0" : ""
 }

@@ -8,7 +8,10 @@ extension Topology {
     /// | `server-a` | `eth0`    | 192.168.1.101, fd00:1::101; the VIP on `lo`, not announced    |
     /// | `server-b` | `eth0`    | 192.168.1.102, fd00:1::102; likewise, and so on               |
     /// | `switch`   |           | none: its bridge joins ports named after the hosts            |
-    public static func oneSegment(backends: Int = 3) -> Topology {
+    ///
+    /// - Parameter isPlain: No server has the VIP, and the balancer has addresses to send from
+    ///   (`full-nat`): 192.168.1.200, fd00:1::200.
+    public static func oneSegment(backends: Int = 3, isPlain: Bool = false) -> Topology {
         var client = Host("client")
         client.addresses = [
             .init("192.168.1.10/24", on: "eth0"), .init("fd00:1::10/64", on: "eth0"),
@@ -18,13 +21,18 @@ extension Topology {
             .init("192.168.1.1/24", on: "eth1"), .init("fd00:1::1/64", on: "eth1"),
             .init(vip.v4, on: "eth1"), .init(vip.v6, on: "eth1"),
         ]
+        if isPlain {
+            balancer.addresses += [
+                .init(natAddress.v4, on: "eth1"), .init(natAddress.v6, on: "eth1"),
+            ]
+        }
         let servers = serverNames(backends).enumerated().map { index, name in
             var server = Host(name)
             server.addresses = [
                 .init("192.168.1.\(101 + index)/24", on: "eth0"),
                 .init("fd00:1::\(101 + index)/64", on: "eth0"),
             ]
-            server.serveVIPDirectly()
+            if !isPlain { server.serveVIPDirectly() }
             return server
         }
         let stations = [client, balancer] + servers

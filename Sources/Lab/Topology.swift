@@ -120,8 +120,11 @@ func serverNames(_ count: Int) -> [String] {
     return (0..<UInt8(count)).map { "server-\(Character(UnicodeScalar(UInt8(ascii: "a") + $0)))" }
 }
 
-/// The VIP of both topologies.
+/// The VIP of all topologies.
 let vip = (v4: "192.168.1.100/32", v6: "fd00:1::100/128")
+
+/// What the balancer of a plain segment sends from.
+let natAddress = (v4: "192.168.1.200/32", v6: "fd00:1::200/128")
 
 extension Topology.Host {
     /// Takes packets for the VIP, without telling neighbours that it has it.

@@ -174,9 +174,9 @@ public struct NATPlaces: Sendable {
     public let buckets: [Int]
 
     public init(hash: UInt64, family: IPFamily) {
-        share = Int(hash >> 16 & 0xff) + (family == .v4 ? 0 : 256)
+        share = Int(hash >> 32 & 0xff) + (family == .v4 ? 0 : 256)
         tag = UInt32(hash >> 32)
-        buckets = [24, 40].map { 128 + (Int(hash >> $0 & 0xffff) * 8064) >> 16 }
+        buckets = [16, 40].map { 128 + (Int(hash >> $0 & 0xffff) * 8064) >> 16 }
     }
 
     func ports(of bucket: Int) -> [UInt16] { (0..<8).map { UInt16(8 * bucket + $0) } }

@@ -56,6 +56,33 @@ public enum Way: Hashable, Sendable {
     }
 }
 
+/// How frames leave by a link, whomever they are for.
+public struct Exit: Hashable, Sendable {
+    /// What the packet leaves by.
+    public var link: LinkState
+    /// What the frame goes through in the end: `link`, or the card below it if it is a VLAN.
+    public var card: LinkState
+    /// The VLANs that the frame is tagged with, from the outside in.
+    public var tags: [LinkState.VLAN]
+    /// The frame's source: the MAC address of `link`.
+    public var address: MACAddress
+}
+
+extension Way.Hop {
+    /// The same, without the neighbour.
+    public var exit: Exit { Exit(link: link, card: card, tags: tags, address: linkAddress) }
+}
+
+extension LinkState {
+    /// How frames leave by it; nil: none can, or it has no Ethernet addresses.
+    public func exit(among links: [LinkState]) -> Exit? {
+        guard let address, obstacle(of: self) == nil,
+            let (card, tags) = try? descent(from: self, links)
+        else { return nil }
+        return Exit(link: self, card: card, tags: tags, address: address)
+    }
+}
+
 /// The way to `destination`, worked out of what the kernel says.
 ///
 /// `addresses` serve the reason only: the routes of a link vanish when it goes down, and then they

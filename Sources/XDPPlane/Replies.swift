@@ -19,8 +19,15 @@ func includeVeth(_ hooks: [XDPHook]) throws(BPF.Failure) -> Bool {
 func redirectReplies(
     _ isRedirected: Bool, by settings: borrowing Map<UInt32, martlet_settings>
 ) throws(BPF.Failure) {
+    try setFlag(MARTLET_SETTING_REDIRECT_REPLIES, isRedirected, in: settings)
+}
+
+/// Sets a flag of the settings, or clears it; what else they say stays.
+func setFlag(
+    _ setting: martlet_setting, _ isSet: Bool, in settings: borrowing Map<UInt32, martlet_settings>
+) throws(BPF.Failure) {
     guard var value = try settings.value(for: 0) else { return }
-    let flag = MARTLET_SETTING_REDIRECT_REPLIES.rawValue
-    value.flags = isRedirected ? value.flags | flag : value.flags & ~flag
-    try settings.set(value, for: 0)
+    let before = value.flags
+    value.flags = isSet ? before | setting.rawValue : before & ~setting.rawValue
+    if value.flags != before { try settings.set(value, for: 0) }
 }

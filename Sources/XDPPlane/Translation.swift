@@ -71,6 +71,8 @@ extension Forwarding {
         case .l2DSR: UInt8(MARTLET_L2_DSR.rawValue)
         case .ipip: UInt8(MARTLET_IPIP.rawValue)
         case .gue: UInt8(MARTLET_GUE.rawValue)
+        case .nat: UInt8(MARTLET_NAT.rawValue)
+        case .fullNAT: UInt8(MARTLET_FULL_NAT.rawValue)
         }
     }
 
@@ -82,6 +84,7 @@ extension Forwarding {
 
 extension martlet_service {
     init(_ entry: PlaneContents.Entry, slotMask: UInt32) {
+        let mode = entry.isFullNAT ? MARTLET_SERVICE_FULL_NAT.rawValue : 0
         let flags: martlet_service_flag.RawValue =
             switch entry.others {
             case .unlisted: 0
@@ -90,7 +93,7 @@ extension martlet_service {
                 MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue | MARTLET_SERVICE_DENIES_OTHERS.rawValue
             }
         self.init(
-            id: UInt16(entry.service.number), flags: UInt16(flags), slot_mask: slotMask)
+            id: UInt16(entry.service.number), flags: UInt16(flags | mode), slot_mask: slotMask)
     }
 
     var entry: PlaneContents.Entry {
@@ -98,7 +101,8 @@ extension martlet_service {
         return PlaneContents.Entry(
             service: ServiceID(UInt32(id)),
             others: !has(MARTLET_SERVICE_HAS_ACCESS_LIST)
-                ? .unlisted : has(MARTLET_SERVICE_DENIES_OTHERS) ? .denied : .allowed)
+                ? .unlisted : has(MARTLET_SERVICE_DENIES_OTHERS) ? .denied : .allowed,
+            isFullNAT: has(MARTLET_SERVICE_FULL_NAT))
     }
 }
 
@@ -216,6 +220,58 @@ extension AccessList.Rule {
         case MARTLET_ACCESS_DENY.rawValue: self = .deny
         default: return nil
         }
+    }
+}
+
+extension martlet_nat_key {
+    init(_ key: ReturnKey) {
+        self.init(
+            backend: mapped(key.backend), port: (key.port ?? 0).bigEndian,
+            protocol: key.transport.rawValue, zero: 0)
+    }
+
+    var key: ReturnKey? {
+        guard let backend = backend.unmapped else { return nil }
+        let port = UInt16(bigEndian: port)
+        return Transport(rawValue: self.protocol).map {
+            ReturnKey(backend: backend, port: port == 0 ? nil : port, transport: $0)
+        }
+    }
+}
+
+extension martlet_nat_return {
+    init(_ key: ServiceKey) {
+        self.init(vip: mapped(key.vip), port: (key.port ?? 0).bigEndian, zero: 0)
+    }
+
+    func key(_ transport: Transport) -> ServiceKey? {
+        let port = UInt16(bigEndian: port)
+        return vip.unmapped.map {
+            ServiceKey(vip: $0, port: port == 0 ? nil : port, transport: transport)
+        }
+    }
+}
+
+extension martlet_nat_share {
+    init(_ share: NATShare) {
+        self.init(owner: share.owner?.number ?? 0, former: share.former?.number ?? 0)
+    }
+
+    var share: NATShare {
+        NATShare(
+            owner: owner == 0 ? nil : NATAddressID(owner),
+            former: former == 0 ? nil : NATAddressID(former))
+    }
+}
+
+extension martlet_address {
+    /// The address of either family, as the tries have it.
+    init(mapping address: IPAddress) { self = mapped(address) }
+
+    /// What a trie's address stands for; nil: nothing, it is all 0s.
+    var unmapped: IPAddress? {
+        guard word != (0, 0, 0, 0) else { return nil }
+        return martlet_vip_key(prefix_bits: 128, address: self).prefix?.base
     }
 }
 

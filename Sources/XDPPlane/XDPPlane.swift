@@ -106,6 +106,11 @@ public final class XDPPlane: DataPlane {
             guard let backend = backend(of: record, egresses) else { continue }
             contents.backends[BackendID(UInt16(index))] = backend
         }
+        contents.returns = try returns()
+        contents.pool = try pool()
+        for (interface, number) in try exitNumbers() {
+            contents.exits[interface] = egresses[number]
+        }
         return contents
     }
 
@@ -129,10 +134,19 @@ public final class XDPPlane: DataPlane {
         case .removeSlots(let service): try removeSlots(of: service)
         case .removeBackend(let id):
             try tables.backends.set(martlet_backend(), for: UInt32(id.number))
+        case .setReturns(let returns): try set(returns)
+        case .removeReturns(let keys): try remove(keys)
+        case .addNATAddress(let id, let address): try add(address, as: id)
+        case .writeNATShares(let changes): try write(changes)
+        case .removeNATAddress(let id): try removeNATAddress(id)
+        case .setExits(let exits): try set(exits)
+        case .removeExits(let interfaces):
+            for interface in interfaces { try tables.egressNumbers.remove(interface) }
         }
     }
 
-    public func counters() throws -> PlaneCounters {
+    /// How often each verdict was given; every packet has exactly one.
+    package func verdicts() throws(Failure) -> [PlaneCounters.Verdict] {
         var verdicts: [PlaneCounters.Verdict] = []
         for number in 1..<MARTLET_VERDICT_COUNT.rawValue {
             guard let words = VerdictWords(number) else { continue }
@@ -141,6 +155,10 @@ public final class XDPPlane: DataPlane {
                     name: words.name, text: words.text,
                     count: Count(try tables.verdictCounters.perCPU(number))))
         }
+        return verdicts
+    }
+
+    public func counters() throws -> PlaneCounters {
         var services: [ServiceID: Count] = [:]
         for id in try self.services() {
             services[id] = Count(try tables.serviceCounters.perCPU(id.number))
@@ -150,7 +168,7 @@ public final class XDPPlane: DataPlane {
             backends[BackendID(UInt16(index))] = Count(
                 try tables.backendCounters.perCPU(UInt32(index)))
         }
-        return PlaneCounters(verdicts: verdicts, services: services, backends: backends)
+        return PlaneCounters(verdicts: try verdicts(), services: services, backends: backends)
     }
 }
 
@@ -271,6 +289,7 @@ extension XDPPlane {
                 try tables.backends.set(martlet_backend(), for: UInt32(index))
             }
         }
+        try removeLeftoversOfNAT()
     }
 }
 
@@ -338,6 +357,7 @@ extension XDPPlane {
         record.tunnel_port = (backend.tunnelPort ?? 0).bigEndian
         record.address = martlet_address(backend.address)
         record.source_entropy = backend.sourceEntropy.bigEndian
+        record.port = (backend.port ?? 0).bigEndian
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
             record.next_hop = martlet_next_hop(
@@ -353,11 +373,13 @@ extension XDPPlane {
         guard record.service != 0, let forwarding = Forwarding(number: record.forwarding),
             let address = record.address.address(family: record.family)
         else { return nil }
-        let port = UInt16(bigEndian: record.tunnel_port)
+        let tunnelPort = UInt16(bigEndian: record.tunnel_port)
+        let port = UInt16(bigEndian: record.port)
         return PlaneContents.Backend(
             service: ServiceID(record.service), address: address, forwarding: forwarding,
-            tunnelPort: port == 0 ? nil : port,
+            tunnelPort: tunnelPort == 0 ? nil : tunnelPort,
             sourceEntropy: UInt32(bigEndian: record.source_entropy),
+            port: port == 0 ? nil : port,
             nextHop: nextHop(of: record, egresses))
     }
 
@@ -397,6 +419,22 @@ extension XDPPlane {
         return found
     }
 
+    /// Of each interface by which answers can leave, the number of its egress.
+    private func exitNumbers() throws(Failure) -> [UInt32: UInt16] {
+        var numbers: [UInt32: UInt16] = [:]
+        for interface in try tables.egressNumbers.keys() {
+            numbers[interface] = try tables.egressNumbers.value(for: interface)
+                .flatMap { UInt16(exactly: $0) }
+        }
+        return numbers
+    }
+
+    private func set(_ exits: [UInt32: Egress]) throws(Failure) {
+        for (interface, egress) in exits.sorted(by: { $0.key < $1.key }) {
+            try tables.egressNumbers.set(UInt32(try number(of: egress)), for: interface)
+        }
+    }
+
     /// The number under which the data path knows `egress`, made known and brought up to date.
     private func number(of egress: Egress) throws(Failure) -> UInt16 {
         let known = try egresses()
@@ -421,9 +459,10 @@ extension XDPPlane {
         let used = Set(
             (1..<tables.backends.capacity).map {
                 records.value(at: $0, as: martlet_backend.self).next_hop.egress
-            })
+            }
+        ).union(try exitNumbers().values)
         let numbers = 1..<UInt16(tables.egresses.capacity)
-        // An interface that has gone leaves a record to which no backend leads.
+        // An interface that has gone leaves a record to which no backend leads, and no answer.
         let free = numbers.first { known[$0] == nil } ?? numbers.first { !used.contains($0) }
         guard let free else {
             throw Failure(

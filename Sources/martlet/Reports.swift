@@ -59,7 +59,9 @@ private func ways(_ service: Status.Service) -> [String] {
         ("BIT/S", .right), ("ADDRESS AND NEXT HOP", .left),
     ])
     for backend in service.backends {
-        table.add([backend.name] + cells(backend.traffic) + ["\(backend.address) \(way(backend))"])
+        table.add(
+            [backend.name] + cells(backend.traffic)
+                + ["\(place(backend.address, backend.port)) \(way(backend))"])
     }
     return table.lines(indentation: "  ")
 }
@@ -81,6 +83,12 @@ private func way(_ backend: Status.Backend) -> String {
     return "by \(neighbour) on \(interface)"
 }
 
+/// `10.0.0.1`, or with a port of its own `10.0.0.1:8080`, `[2001:db8::1]:8080` (RFC 3986 §3.2.2).
+private func place(_ address: String, _ port: UInt16?) -> String {
+    guard let port else { return address }
+    return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+}
+
 /// The text of `martlet counters`.
 func text(_ report: CountersReport) -> String {
     let columns: [(String, Table.Alignment)] = [
@@ -97,7 +105,8 @@ func text(_ report: CountersReport) -> String {
         table.add(cells(service.traffic) + ["\(name)\(service.key): arrived"])
         for backend in service.backends {
             let name = backend.name.map { "\($0)  " } ?? ""
-            table.add(cells(backend.traffic) + ["  to \(name)\(backend.address)"])
+            table.add(
+                cells(backend.traffic) + ["  to \(name)\(place(backend.address, backend.port))"])
         }
     }
     return (table.lines() + ["", rates(over: report.interval)]).joined(separator: "\n")

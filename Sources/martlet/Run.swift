@@ -54,9 +54,21 @@ struct Run: AsyncParsableCommand {
         let server = try await Server(
             answers(controller, pins), at: socket.path, logger: logger,
             whenServing: { [logger] in tell(pins, logger) })
-        let watcher = try NextHopWatcher(controller.addresses)
+        let watcher = try NextHopWatcher(controller.addresses, on: desired.interfaces)
         try await begin(desired, pins, plane, controller)
+        warn(about: desired, logger)
         try await serve(controller, server, watcher, logger)
+    }
+
+    /// Says once what is missing on this host for answers to reach the clients.
+    private func warn(about desired: DesiredState, _ logger: Logger) {
+        guard desired.services.contains(where: \.forwarding.isTranslation) else { return }
+        do {
+            let host = try HostSettings.read(desired.interfaces)
+            for warning in warnings(for: desired, on: host) { logger.warning("\(warning)") }
+        } catch {
+            logger.warning("\(error)")
+        }
     }
 
     /// Says where the program runs: whoever waits for that can ask for the status too.
@@ -110,6 +122,7 @@ struct Run: AsyncParsableCommand {
                 server,
                 ReadingService(controller: controller, logger: logger),
                 HealthService(controller: controller, logger: logger),
+                PoolService(controller: controller, logger: logger),
                 NextHopService(controller: controller, watcher: watcher),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
@@ -144,7 +157,10 @@ private struct NextHopService: ServiceLifecycle.Service {
 
     func run() async throws {
         try await cancelWhenGracefulShutdown {
-            try await watcher.run { await controller.take($0) }
+            try await watcher.run { news in
+                await controller.take(exits: news.exits)
+                await controller.take(news.ways)
+            }
         }
     }
 }
@@ -161,6 +177,21 @@ private struct ReadingService: ServiceLifecycle.Service {
                 do { try await controller.read() } catch { logger.error("\(error)") }
                 await controller.settle()
                 try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+}
+
+/// Looks every minute for what is left of earlier NAT addresses.
+private struct PoolService: ServiceLifecycle.Service {
+    let controller: Controller<XDPPlane>
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                try? await Task.sleep(for: .seconds(60))
+                do { try await controller.tidyPool() } catch { logger.error("\(error)") }
             }
         }
     }

@@ -18,7 +18,7 @@ struct PlanTests {
     private func target(
         _ vip: VIP, _ ports: Ports, backends: [UInt32], serves: (UInt32) -> Bool = { _ in true },
         access: AccessList = AccessList(), forwarding: Forwarding = .ipip,
-        tunnel: Tunnel = Tunnel(), nextHop: NextHop? = nil
+        tunnel: Tunnel = Tunnel(), port: UInt16? = nil, nextHop: NextHop? = nil
     ) -> Target {
         let members = backends.map {
             SlotTable.Member(address: .v4(IPv4Address($0)), weight: 1)
@@ -29,7 +29,9 @@ struct PlanTests {
             vip: vip,
             keys: Frontend(vip: vip.prefix, ports: ports, transport: .tcp).keys, access: access,
             forwarding: forwarding, tunnel: tunnel,
-            backends: members.map { Target.Backend(address: $0.address, nextHop: nextHop) },
+            backends: members.map {
+                Target.Backend(address: $0.address, port: port, nextHop: nextHop)
+            },
             slots: table)
     }
 
@@ -54,6 +56,8 @@ struct PlanTests {
         case .removeKeys(let keys): keys.map { .removeKeys([$0]) }
         case .setVIPs(let vips): vips.map { .setVIPs([$0]) }
         case .removeVIPs(let prefixes): prefixes.map { .removeVIPs([$0]) }
+        case .setReturns(let returns): returns.map { .setReturns([$0]) }
+        case .removeReturns(let keys): keys.map { .removeReturns([$0]) }
         default: [step]
         }
     }
@@ -71,6 +75,10 @@ struct PlanTests {
             }
             for (key, entry) in contents.keys {
                 #expect(contents.services[entry.service] != nil, "\(key) after \(step)")
+                for case let owner? in Set(contents.services[entry.service]?.slots ?? []) {
+                    let isFullNAT = contents.backends[owner]?.forwarding == .fullNAT
+                    #expect(isFullNAT == entry.isFullNAT, "\(key) after \(step)")
+                }
             }
             check(contents)
         }
@@ -94,8 +102,10 @@ struct PlanTests {
                 find(before, $0)?.service == find(after, $0)?.service
                     && isAllowed(before, $0) == isAllowed(after, $0)
             }
+            let answered = packets.filter { isAnsweredThroughout(before, after, $0) }
             apply(plan, to: &before) { during in
                 for packet in packets { #expect(find(during, packet) != nil) }
+                for packet in answered { #expect(isAnswered(during, packet)) }
                 for packet in asked {
                     #expect(isAllowed(during, packet) == isAllowed(after, packet))
                 }
@@ -114,7 +124,8 @@ struct PlanTests {
         for _ in 0..<6 {
             let targets = randomTargets(&random).filter { $0.access.rules.isEmpty }
             let room = Plan.Capacity(
-                services: UInt32(max(targets.count, contents.services.count) + 1),
+                services: max(
+                    UInt32(targets.count), contents.services.keys.map(\.number).max() ?? 0) + 1,
                 keys: max(
                     contents.keys.count, Set(targets.flatMap(\.keys)).count))
             // A service can be left with one key that another one wants: that is no room.
@@ -147,6 +158,18 @@ struct PlanTests {
             let others = Set(target.keys.map { contents.keys[$0]?.others })
             #expect(others == [target.access.others])
         }
+        let returns = targets.filter { $0.forwarding == .nat }.flatMap { target in
+            target.backends.flatMap { backend in
+                target.keys.map { key in
+                    (
+                        ReturnKey(
+                            backend: backend.address, port: backend.port ?? key.port,
+                            transport: .tcp), key
+                    )
+                }
+            }
+        }
+        #expect(contents.returns == Dictionary(uniqueKeysWithValues: returns))
     }
 
     // MARK: - Random targets, and packets for them
@@ -184,8 +207,60 @@ struct PlanTests {
         return longest.map { $0.value == .allow } ?? (entry.others == .allowed)
     }
 
+    /// Whether the answer to the packet comes back as the VIP's, whichever backend gives it.
+    private func isAnswered(_ contents: PlaneContents, _ packet: Packet) -> Bool {
+        guard let entry = find(contents, packet), let service = contents.services[entry.service]
+        else { return false }
+        return Set(service.slots.compactMap(\.self)).allSatisfy { owner in
+            guard let backend = contents.backends[owner], backend.forwarding == .nat else {
+                return true
+            }
+            let port = backend.port ?? packet.port
+            let found = [port, nil].lazy.compactMap {
+                contents.returns[
+                    ReturnKey(backend: backend.address, port: $0, transport: .tcp)]
+            }.first
+            return found?.vip == packet.address && (found?.port ?? port) == packet.port
+        }
+    }
+
+    /// Whether it has to be so at every moment of a plan: not if its service gives a backend to
+    /// another one and gets one, for then it can be that each waits for the other.
+    private func isAnsweredThroughout(
+        _ before: PlaneContents, _ after: PlaneContents, _ packet: Packet
+    ) -> Bool {
+        guard isAnswered(before, packet), isAnswered(after, packet),
+            let service = find(before, packet)?.service, find(after, packet)?.service == service
+        else { return false }
+        let moved = before.returns.filter { key, value in
+            after.returns[key].map { $0 != value } ?? false
+        }
+        let loses = moved.contains { before.keys[$0.value]?.service == service }
+        let gets = moved.contains { key, _ in
+            after.returns[key].flatMap { after.keys[$0]?.service } == service
+        }
+        return !loses || !gets
+    }
+
     /// Services on VIPs inside one another, which share out the ports.
     private func randomTargets(_ random: inout SeededGenerator) -> [Target] {
+        let targets = randomServices(&random)
+        // Two may not get answers that nothing tells apart: then only the first is `nat`.
+        var taken: Set<IPAddress> = []
+        return targets.map { target in
+            guard target.forwarding == .nat else { return target }
+            let backends = target.backends.map(\.address)
+            if target.vip.prefix.isSingle, taken.isDisjoint(with: backends) {
+                taken.formUnion(backends)
+                return target
+            }
+            var other = target
+            other.forwarding = .fullNAT
+            return other
+        }
+    }
+
+    private func randomServices(_ random: inout SeededGenerator) -> [Target] {
         let prefixes = [
             (0, Bool.random(using: &random) ? 28 : 29), (5, 32), (8, 30), (16, 32),
         ]
@@ -214,11 +289,14 @@ struct PlanTests {
         let backends = (1...6 as ClosedRange<UInt32>).filter { _ in Bool.random(using: &random) }
         let down = UInt32.random(in: 1...8, using: &random)
         let source = IPPrefix(of: .v4(IPv4Address(0xAC10_0000)), length: 16)
+        let modes = Forwarding.allCases + [.nat, .nat]
+        let forwarding = modes.randomElement(using: &random) ?? .ipip
         return target(
-            vip, ports, backends: backends, serves: { $0 != down },
-            access: randomList(&random),
-            forwarding: Forwarding.allCases.randomElement(using: &random) ?? .ipip,
-            tunnel: Tunnel(sources: Bool.random(using: &random) ? [source] : []))
+            vip, ports,
+            backends: forwarding == .nat ? Array(backends.prefix(2)) : backends,
+            serves: { $0 != down }, access: randomList(&random), forwarding: forwarding,
+            tunnel: Tunnel(sources: Bool.random(using: &random) ? [source] : []),
+            port: ports.single != nil && Bool.random(using: &random) ? 8080 : nil)
     }
 
     private func randomList(_ random: inout SeededGenerator) -> AccessList {
@@ -317,6 +395,28 @@ extension PlanTests {
         }
         #expect(keys.count == 101)
         #expect(contents.services[entry.service] != nil)
+    }
+
+    @Test(arguments: [Forwarding.nat, .fullNAT])
+    func `a backend's port that is the service's is none of its own`(mode: Forwarding) throws {
+        let targets = { (port: UInt16?, ports: Ports) in
+            [
+                self.target(
+                    VIP(.v4(IPv4Address(1))), ports, backends: [1], forwarding: mode, port: port)
+            ]
+        }
+        var contents = PlaneContents()
+        let first = try Plan(from: contents, to: targets(nil, Ports(80)), others: .removed)
+        apply(first, to: &contents)
+        #expect(
+            try Plan(from: contents, to: targets(80, Ports(80)), others: .removed).steps == [])
+        #expect(
+            try Plan(from: contents, to: targets(81, Ports(80)), others: .removed).steps != [])
+        // Of several ports it is one.
+        let several = try Plan(
+            from: contents, to: targets(80, Ports([80...81])), others: .removed)
+        apply(several, to: &contents)
+        #expect(contents.backends.values.map(\.port) == [80])
     }
 
     @Test func `what an interface is called changes nothing`() throws {

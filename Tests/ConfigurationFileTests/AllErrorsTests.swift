@@ -56,7 +56,7 @@ struct AllErrorsTests {
                 "m.yaml:12:47: services[0].backends[1].weight: found \"2\" in quotes, accepted: a "
                     + "number from 0 to 65535 (did you mean 2?)",
                 "m.yaml:13:9: services[0].backends[2]: found \"server-c\", accepted: a mapping "
-                    + "with the keys address, name, weight",
+                    + "with the keys address, name, port, weight",
                 "m.yaml:14:5: services[1]: found weight 0 for every backend, accepted: at least "
                     + "one backend with a weight from 1 to 65535",
                 "m.yaml:14:11: services[1].name: found \"web\", which is in line 3 already, "
@@ -68,7 +68,7 @@ struct AllErrorsTests {
                 "m.yaml:20:29: services[1].backends[0].address: found \"10.0.0.9\", which is the "
                     + "VIP, accepted: the backend's own address",
                 "m.yaml:21:20: services[1].backends[1].adress: found an unknown key, accepted: "
-                    + "address, name, weight (did you mean address?)",
+                    + "address, name, port, weight (did you mean address?)",
             ])
     }
 

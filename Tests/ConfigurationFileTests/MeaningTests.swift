@@ -73,7 +73,7 @@ struct MeaningTests {
         #expect(state.services.first?.healthCheck?.probe == .http(path: "/*a*?b", host: nil))
     }
 
-    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml", "edge.yaml"])
+    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml", "edge.yaml", "nat.yaml"])
     func `the examples that are delivered are accepted`(name: String) throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()

@@ -71,7 +71,13 @@ private let services: [Change] = [
     ("scheduler: maglev", "scheduler: maglve", "(did you mean maglev?)"),
     ("    scheduler: maglev\n", "", nil),
     ("l2-dsr", "ipip", nil), ("l2-dsr", "gue", nil),
-    ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue (did you mean l2-dsr?)"),
+    ("l2-dsr", "l2-drs", "accepted: l2-dsr, ipip, gue, nat, full-nat (did you mean l2-dsr?)"),
+    ("l2-dsr", "nat", nil),
+    (
+        "l2-dsr", "full-nat",
+        "8:17: services[0].forwarding: found full-nat for IPv4, but no IPv4 address in "
+            + "nat-addresses, accepted: it with one there"
+    ),
     (
         "    forwarding: l2-dsr\n", "",
         "3:5: services[0].forwarding: found nothing, accepted: l2-dsr"
@@ -298,6 +304,8 @@ struct ValuesTests {
         (Forwarding.l2DSR, IPFamily.v4, IPFamily.v4), (.l2DSR, .v4, .v6), (.l2DSR, .v6, .v4),
         (.l2DSR, .v6, .v6), (.ipip, .v4, .v4), (.ipip, .v4, .v6), (.ipip, .v6, .v4),
         (.ipip, .v6, .v6), (.gue, .v4, .v4), (.gue, .v4, .v6), (.gue, .v6, .v4), (.gue, .v6, .v6),
+        (.nat, .v4, .v4), (.nat, .v4, .v6), (.nat, .v6, .v4), (.nat, .v6, .v6),
+        (.fullNAT, .v4, .v4), (.fullNAT, .v4, .v6), (.fullNAT, .v6, .v4), (.fullNAT, .v6, .v6),
     ])
     func `a backend is of a family that the forwarding mode reaches`(
         forwarding: Forwarding, vip: IPFamily, backend: IPFamily
@@ -308,6 +316,7 @@ struct ValuesTests {
         let found = errors(
             """
             interfaces: [eth1]
+            nat-addresses: [192.0.2.10, "2001:db8::10"]
             services:
               - name: web
                 vip: \(addresses[vip]?[0] ?? "")

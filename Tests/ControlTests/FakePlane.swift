@@ -16,6 +16,7 @@ final class FakePlane: DataPlane {
     private struct State {
         var contents: PlaneContents
         var counters = PlaneCounters(verdicts: [], services: [:], backends: [:])
+        var use = NATUse()
         var steps: [Step] = []
         var stepsUntilRefusal = Int.max
         var isRefused: @Sendable (Step) -> Bool = { _ in false }
@@ -28,6 +29,12 @@ final class FakePlane: DataPlane {
     func contents() -> PlaneContents { state.withLock(\.contents) }
 
     func counters() -> PlaneCounters { state.withLock(\.counters) }
+
+    func natUse(at addresses: Set<NATAddressID>) -> NATUse {
+        state.withLock { addresses.isEmpty ? NATUse() : $0.use }
+    }
+
+    func use(_ use: NATUse) { state.withLock { $0.use = use } }
 
     func apply(_ step: Step) throws {
         // It may ask this plane.

@@ -75,6 +75,23 @@ struct ReportTests {
                 """)
     }
 
+    @Test(arguments: [
+        ("10.0.0.1", 8080, "10.0.0.1:8080 by"), ("10.0.0.1", nil, "10.0.0.1 by"),
+        ("2001:db8::1", 8080, "[2001:db8::1]:8080 by"), ("2001:db8::1", nil, "2001:db8::1 by"),
+    ] as [(String, UInt16?, String)])
+    func `a backend is shown with its port if it has one of its own`(
+        address: String, port: UInt16?, shown: String
+    ) {
+        var backend = backend("server-a", 1, .up, reason: "accepted", slots: 1, ago: 1)
+        backend.address = address
+        backend.port = port
+        var service = service("203.0.113.1:80/tcp", [backend])
+        service.forwarding = .fullNAT
+        let lines = text(status(service)).split(separator: "\n")
+        #expect(lines.contains { $0.hasSuffix("maglev  full-nat") })
+        #expect(lines.last?.contains("   100   6400   25.0  12.8 k  \(shown) ") == true, "\(lines)")
+    }
+
     @Test(arguments: [8, 20, 40, 63])
     func `status fits 100 columns, however long names, addresses and reasons are`(letters: Int) {
         let name = String(repeating: "n", count: letters)

@@ -13,11 +13,11 @@ struct AgreementTests {
             _ = try await network.startServers(way)
             let balancer = network["balancer"]
             let sent = try await Capture.begin(
-                family.rawValue, on: "eth0", of: network["client"])
+                "dst host \(family.rawValue)", on: "eth0", of: network["client"])
             var arrived: [String: Capture] = [:]
             for name in servers {
                 arrived[name] = try await Capture.begin(
-                    family.rawValue, on: "eth0", of: network[name])
+                    way.arrival(family), on: "eth0", of: network[name])
             }
             let controller = try await network.runController(way, family)
             try await waitForSlots(balancer)

@@ -1,17 +1,19 @@
 import Foundation
 import Lab
 
-/// The frames for a VIP that `tcpdump` sees on an interface: an opinion that is not ours.
+/// The frames for port 80 that `tcpdump` sees on an interface: an opinion that is not ours.
 struct Capture {
     private let program: RunningProgram
     private let file: String
 
-    /// Begins to record what is for the VIP on `interface` of `node`.
-    static func begin(_ vip: String, on interface: String, of node: Node) async throws -> Self {
+    /// Begins to record what `filter` lets through (pcap-filter(7)) on `interface` of `node`.
+    static func begin(
+        _ filter: String, on interface: String, of node: Node
+    ) async throws -> Self {
         let file = "/run/capture.pcap"
         let program = try await node.start([
             "tcpdump", "-i", interface, "--immediate-mode", "-B", "16384", "-U", "-Z", "root",
-            "-s", "64", "-w", file, "tcp and dst host \(vip) and dst port 80",
+            "-s", "64", "-w", file, "tcp and dst port 80 and \(filter)",
         ])
         try await program.errors.first { $0.contains("listening on") }
         return Capture(program: program, file: node.path(file))

@@ -9,10 +9,43 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
     case l2DSR = "l2-dsr"
     case ipip
     case gue
+    case nat
+    case fullNAT = "full-nat"
 
     var testDescription: String { rawValue }
 
-    var topology: Topology { self == .l2DSR ? .oneSegment() : .routed(segments: .own) }
+    var topology: Topology {
+        switch self {
+        case .l2DSR: .oneSegment()
+        case .ipip, .gue: .routed(segments: .own)
+        case .nat: .gateway()
+        case .fullNAT: .oneSegment(isPlain: true)
+        }
+    }
+
+    var isTunnel: Bool { self == .ipip || self == .gue }
+
+    /// What stands in the configuration beside the services.
+    var nodeSettings: String {
+        switch self {
+        case .l2DSR, .ipip, .gue: "interfaces: [eth1]"
+        case .nat: "interfaces: [eth1, eth2]"
+        case .fullNAT:
+            "interfaces: [eth1]\nnat-addresses: [192.168.1.200, \"fd00:1::200\"]"
+        }
+    }
+
+    /// Which packets that arrive at a server are those that the client sent to the VIP, as
+    /// pcap-filter(7) says it.
+    func arrival(_ family: Family) -> String {
+        switch (self, family) {
+        case (.l2DSR, _), (.ipip, _), (.gue, _): "dst host \(family.rawValue)"
+        case (.nat, .v4): "src host 192.168.0.10"
+        case (.nat, .v6): "src host fd00::10"
+        case (.fullNAT, .v4): "src host 192.168.1.200"
+        case (.fullNAT, .v6): "src host fd00:1::200"
+        }
+    }
 
     /// What the data path says of a packet that it forwards so.
     var verdict: String {
@@ -20,13 +53,17 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         case .l2DSR: "FORWARD_L2_DSR"
         case .ipip: "FORWARD_IPIP"
         case .gue: "FORWARD_GUE"
+        case .nat: "FORWARD_NAT"
+        case .fullNAT: "FORWARD_FULL_NAT"
         }
     }
 
     func addresses(_ family: Family) -> [String] {
         switch (self, family) {
-        case (.l2DSR, .v4): (101...103).map { "192.168.1.\($0)" }
-        case (.l2DSR, .v6): (101...103).map { "fd00:1::\($0)" }
+        case (.l2DSR, .v4), (.fullNAT, .v4): (101...103).map { "192.168.1.\($0)" }
+        case (.l2DSR, .v6), (.fullNAT, .v6): (101...103).map { "fd00:1::\($0)" }
+        case (.nat, .v4): (101...103).map { "192.168.2.\($0)" }
+        case (.nat, .v6): (101...103).map { "fd00:2::\($0)" }
         case (.ipip, .v4), (.gue, .v4): (101...103).map { "192.168.\($0).10" }
         case (.ipip, .v6), (.gue, .v6): (101...103).map { "fd00:\($0)::10" }
         }
@@ -59,7 +96,7 @@ extension Network {
         var started: [String: RunningProgram] = [:]
         for name in servers {
             started[name] = try await serve(name, options: options)
-            if way != .l2DSR {
+            if way.isTunnel {
                 try await self[name].run([try builtProduct("martlet"), "decapsulate", "eth0"])
             }
         }
@@ -80,7 +117,7 @@ extension Network {
         let backends = zip(servers, way.addresses(family))
             .map { "      - { name: \($0), address: \"\($1)\" }" }.joined(separator: "\n")
         let text = """
-            interfaces: [eth1]
+            \(way.nodeSettings)
             services:
               - name: web
                 vip: "\(family.rawValue)"

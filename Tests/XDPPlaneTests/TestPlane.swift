@@ -58,14 +58,20 @@ struct TestPlane {
                         egress: $0, neighbour: MACAddress(0x02_0000_0000_BB),
                         source: backend.address.family == .v4 ? v4 : v6)
                 }
-                return Target.Backend(address: backend.address, nextHop: hop)
+                return Target.Backend(backend, nextHop: hop)
             },
             slots: SlotTable(members: members, count: 1 << 16)
                 .falling(from: members, to: members.map { _ in serves }))
     }
 
-    mutating func apply(_ targets: [Target], others: Plan.Others) throws {
-        for step in try Plan(from: contents, to: targets, others: others).steps {
+    mutating func apply(
+        _ targets: [Target], others: Plan.Others, pool: Plan.Pool? = nil
+    ) throws {
+        try apply(Plan(from: contents, to: targets, others: others, pool: pool))
+    }
+
+    mutating func apply(_ plan: Plan) throws {
+        for step in plan.steps {
             try plane.apply(step)
             contents.apply(step)
         }
@@ -75,15 +81,16 @@ struct TestPlane {
 
     /// Runs the program; what its only verdict was called, and what it made of the packet.
     func run(
-        _ packet: [UInt8], metadata: Int = 0
+        _ packet: [UInt8], from ingress: UInt32? = nil, metadata: Int = 0
     ) throws -> (verdict: String, result: Program.Result) {
-        let before = try plane.counters()
-        let result = try plane.program.run(on: packet, metadata: metadata)
-        let after = try plane.counters()
-        #expect(after.received.packets == before.received.packets + 1)
-        #expect(
-            after.received.bytes == before.received.bytes + UInt64(packet.count - metadata))
-        let counted = zip(before.verdicts, after.verdicts).filter { $0.count != $1.count }
+        let before = try plane.verdicts()
+        let result = try plane.program.run(on: packet, from: ingress, metadata: metadata)
+        let after = try plane.verdicts()
+        let packets = { (all: [PlaneCounters.Verdict]) in all.reduce(0) { $0 + $1.count.packets } }
+        let bytes = { (all: [PlaneCounters.Verdict]) in all.reduce(0) { $0 + $1.count.bytes } }
+        #expect(packets(after) == packets(before) + 1)
+        #expect(bytes(after) == bytes(before) + UInt64(packet.count - metadata))
+        let counted = zip(before, after).filter { $0.count != $1.count }
         #expect(counted.count == 1)
         return (counted.first?.1.name ?? "none", result)
     }

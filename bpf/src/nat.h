@@ -27,10 +27,13 @@
 /* So often a word is read again that others change meanwhile. */
 #define NAT_TRIES			 4
 
-/* Which bits of the hash say where a flow can be; the slot has the first sixteen. */
-#define NAT_SHARE(hash)		      ((__u32)((hash) >> 16) & (MARTLET_NAT_SHARES - 1))
-#define NAT_BUCKET_BITS(hash, choice) ((__u32)((hash) >> ((choice) ? 40 : 24)) & 0xffff)
-#define NAT_TAG(hash)		      ((__u32)((hash) >> MARTLET_NAT_TAG_SHIFT))
+/*
+ * Which bits of the hash say where a flow can be; the slot has the first sixteen. The share is in
+ * the tag, so that the word of a flow tells to which share it belongs.
+ */
+#define NAT_TAG(hash)		     ((__u32)((hash) >> MARTLET_NAT_TAG_SHIFT))
+#define NAT_SHARE(hash)		     (NAT_TAG(hash) & (MARTLET_NAT_SHARES - 1))
+#define NAT_BUCKET_BITS(hash, which) ((__u32)((hash) >> ((which) ? 40 : 16)) & 0xffff)
 
 /* A search for a flow: what is looked for, and what was found. */
 struct nat_search {
@@ -83,11 +86,11 @@ static __always_inline struct martlet_nat_bucket *nat_bucket(__u32 address, __u3
 }
 
 /* The first or the second bucket in which a flow with this hash can be. */
-static __always_inline __u32 nat_bucket_index(__u64 hash, int choice)
+static __always_inline __u32 nat_bucket_index(__u64 hash, int which)
 {
 	__u32 span = MARTLET_NAT_BUCKETS - MARTLET_NAT_FIRST_BUCKET;
 
-	return MARTLET_NAT_FIRST_BUCKET + (NAT_BUCKET_BITS(hash, choice) * span >> 16);
+	return MARTLET_NAT_FIRST_BUCKET + (NAT_BUCKET_BITS(hash, which) * span >> 16);
 }
 
 static __always_inline int is_udp_flow(const struct packet *packet)
