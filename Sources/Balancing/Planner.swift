@@ -58,14 +58,8 @@ struct Planner {
         let builds = try targets.indices.map { index throws(Plan.Exhausted) in
             try prepare(targets[index], index)
         }
-        for build in builds { try writeSlots(of: build, without: build.borrowed) }
-        for build in builds where !build.borrowed.isEmpty {
-            // Nobody else's slots name them now.
-            try setReturns(of: build.borrowed.sorted(), build.target)
-            try writeSlots(of: build, without: [])
-        }
-        for build in builds { try finish(build) }
-        for (index, target) in targets.enumerated() { try open(target, index) }
+        try settle(builds.filter { $0.isNew && $0.borrowed.isEmpty })
+        try settle(builds.filter { !$0.isNew || !$0.borrowed.isEmpty })
         try setVIPs()
         try removeUnwanted()
         for (index, target) in targets.enumerated() { try tidy(target, index) }
@@ -110,6 +104,8 @@ extension Planner {
     private struct Build {
         let target: Target
         let service: ServiceID
+        /// Whether nothing has led to it before.
+        let isNew: Bool
         /// Of its backends, in their order.
         let numbers: [BackendID]
         /// Those that lose their next hop, when no slot names them any more.
@@ -123,6 +119,7 @@ extension Planner {
         _ target: Target, _ index: Int
     ) throws(Plan.Exhausted) -> Build {
         let id: ServiceID
+        let isNew = claims[index] == nil
         if let claimed = claims[index] {
             id = claimed
         } else {
@@ -136,14 +133,48 @@ extension Planner {
             target.backends.indices.filter { isAnotherOnes(target.backends[$0], target) })
         try setReturns(of: target.backends.indices.filter { !borrowed.contains($0) }, target)
         return Build(
-            target: target, service: id, numbers: numbers, losses: losses, borrowed: borrowed)
+            target: target, service: id, isNew: isNew, numbers: numbers, losses: losses,
+            borrowed: borrowed)
+    }
+
+    /// Fills the tables and lets packets find them.
+    ///
+    /// Those that are new come first: the keys that another service loses to them still lead to
+    /// that one's former backends then, which know these keys.
+    private mutating func settle(_ builds: [Build]) throws(Plan.Exhausted) {
+        for build in builds { try writeSlots(of: build, without: build.borrowed) }
+        for build in builds where !build.borrowed.isEmpty {
+            // Nobody else's slots name them now.
+            let borrowed = build.borrowed.sorted()
+            let gone = borrowed.flatMap { build.target.returns(of: build.target.backends[$0]) }
+                .flatMap(strangers)
+            try setReturns(of: borrowed, build.target)
+            if !gone.isEmpty { try add(.removeReturns(gone)) }
+            try writeSlots(of: build, without: [])
+        }
+        for build in builds { try finish(build) }
+        for build in builds { try open(build) }
     }
 
     /// Whether answers of the backend are made another VIP's or port's.
     private func isAnotherOnes(_ backend: Target.Backend, _ target: Target) -> Bool {
         target.returns(of: backend).contains { wanted in
-            contents.returns[wanted.from].map { $0 != wanted.to } ?? false
+            if let held = contents.returns[wanted.from] { return held != wanted.to }
+            // A port is looked for before any port: it would take the answers away from that one.
+            var any = wanted.from
+            any.port = nil
+            guard let held = contents.returns[any] else { return !strangers(to: wanted).isEmpty }
+            return held.vip != wanted.to.vip || wanted.from.port != wanted.to.port
         }
+    }
+
+    /// For any port: those that would keep some of its answers, and that nobody wants any more.
+    private func strangers(to wanted: Return) -> [ReturnKey] {
+        guard wanted.from.port == nil, others == .removed else { return [] }
+        return contents.returns.filter { key, value in
+            key.backend == wanted.from.backend && key.transport == wanted.from.transport
+                && wantedReturns[key] == nil && value.vip != wanted.to.vip
+        }.keys.sorted()
     }
 
     private mutating func setReturns(
@@ -209,10 +240,9 @@ extension Planner {
     }
 
     /// Lets packets find the target.
-    private mutating func open(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
-        guard let id = claims[index] else { return }
-        let entry = target.entry(of: id)
-        let keys = target.keys.filter { contents.keys[$0] != entry }
+    private mutating func open(_ build: Build) throws(Plan.Exhausted) {
+        let entry = build.target.entry(of: build.service)
+        let keys = build.target.keys.filter { contents.keys[$0] != entry }
         if !keys.isEmpty { try add(.setKeys(keys, entry)) }
     }
 

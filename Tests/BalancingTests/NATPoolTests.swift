@@ -94,7 +94,7 @@ struct NATPoolTests {
             flows.open = flows.open.filter { isFound(contents, $0.key) }
             let owners = Set(contents.pool[.v4].compactMap(\.owner))
             #expect(owners.compactMap { contents.pool.addresses[$0] }.allSatisfy(wanted.contains))
-            live(&flows, contents, &random)
+            live(&flows, contents, everywhere: seed % 2 == 0, &random)
         }
         // When all have ended nothing is left but what is wanted.
         for _ in 0..<3 {
@@ -107,10 +107,12 @@ struct NATPoolTests {
 
     /// Some flows end, others are opened where the pool says.
     private func live(
-        _ flows: inout Flows, _ contents: PlaneContents, _ random: inout SeededGenerator
+        _ flows: inout Flows, _ contents: PlaneContents, everywhere: Bool,
+        _ random: inout SeededGenerator
     ) {
         flows.open = flows.open.filter { _ in Int.random(in: 0..<3, using: &random) > 0 }
-        for share in 0..<NATPool.shareCount where Int.random(in: 0..<8, using: &random) == 0 {
+        for share in 0..<NATPool.shareCount
+        where everywhere || Int.random(in: 0..<8, using: &random) == 0 {
             guard let owner = contents.pool[.v4][share].owner else { continue }
             flows.open[.init(address: owner, share: share), default: 0] +=
                 Int.random(in: 1...3, using: &random)
@@ -163,34 +165,40 @@ struct NATPoolTests {
 
 /// Backends of `nat` services that one hands to another.
 struct HandOverTests {
-    private func target(_ vip: UInt32, _ backends: [UInt32]) -> Target {
+    private func target(_ vip: UInt32, _ ports: Ports, _ backends: [UInt32]) -> Target {
         let members = backends.map { SlotTable.Member(address: .v4(IPv4Address($0)), weight: 1) }
         let vip = VIP(.v4(IPv4Address(vip)))
         return Target(
-            vip: vip, keys: Frontend(vip: vip.prefix, ports: Ports(80), transport: .tcp).keys,
+            vip: vip, keys: Frontend(vip: vip.prefix, ports: ports, transport: .tcp).keys,
             forwarding: .nat,
             backends: members.map { Target.Backend(address: $0.address, nextHop: nil) },
             slots: SlotTable(members: members, count: 64))
     }
 
-    @Test(arguments: [[100, 200], [200, 100]] as [[UInt32]])
+    @Test(
+        arguments: [[100, 200], [200, 100]] as [[UInt32]],
+        [(Ports(80), Ports(80)), (.any, .any), (.any, Ports(80))])
     func `a backend's answers become another VIP's when no slot of the first names it any more`(
-        order: [UInt32]
+        order: [UInt32], ports: (Ports, Ports)
     ) throws {
         var contents = PlaneContents()
         let lists: [[UInt32: [UInt32]]] = [
             [100: [1, 2], 200: [3]], [100: [1], 200: [2, 3]], [100: [1, 2], 200: [3]],
         ]
         for backends in lists {
-            let targets = order.map { target($0, backends[$0] ?? []) }
+            let targets = order.map {
+                target($0, $0 == 100 ? ports.0 : ports.1, backends[$0] ?? [])
+            }
             for step in try Plan(from: contents, to: targets, others: .removed).steps {
                 contents.apply(step)
                 for (key, entry) in contents.keys {
                     for case let owner? in contents.services[entry.service]?.slots ?? [] {
                         let backend = try #require(contents.backends[owner])
-                        let from = ReturnKey(
-                            backend: backend.address, port: 80, transport: .tcp)
-                        #expect(contents.returns[from] == key, "after \(step)")
+                        let found = [80, nil].lazy.compactMap {
+                            contents.returns[
+                                ReturnKey(backend: backend.address, port: $0, transport: .tcp)]
+                        }.first
+                        #expect(found == key, "after \(step)")
                     }
                 }
             }

@@ -66,6 +66,7 @@ struct PlanTests {
     private func apply(
         _ plan: Plan, to contents: inout PlaneContents, check: (PlaneContents) -> Void = { _ in }
     ) {
+        let changingHands = keysChangingHands(plan, from: contents)
         for step in plan.steps.flatMap(parts) {
             contents.apply(step)
             for (id, service) in contents.services {
@@ -76,12 +77,36 @@ struct PlanTests {
             for (key, entry) in contents.keys {
                 #expect(contents.services[entry.service] != nil, "\(key) after \(step)")
                 for case let owner? in Set(contents.services[entry.service]?.slots ?? []) {
-                    let isFullNAT = contents.backends[owner]?.forwarding == .fullNAT
+                    guard let backend = contents.backends[owner] else { continue }
+                    let isFullNAT = backend.forwarding == .fullNAT
                     #expect(isFullNAT == entry.isFullNAT, "\(key) after \(step)")
+                    guard backend.forwarding == .nat, !changingHands.contains(key) else { continue }
+                    // Be it another service's: no answer leaves as it is.
+                    let from = ReturnKey(
+                        backend: backend.address, port: backend.port ?? key.port, transport: .tcp)
+                    var any = from
+                    any.port = nil
+                    let found = contents.returns[from] ?? contents.returns[any]
+                    #expect(found != nil, "\(key) after \(step)")
                 }
             }
             check(contents)
         }
+    }
+
+    /// Keys that a service which stays loses, and not to a new one: until then their packets go
+    /// where the other keys of that service lead.
+    private func keysChangingHands(_ plan: Plan, from before: PlaneContents) -> Set<ServiceKey> {
+        var after = before
+        for step in plan.steps { after.apply(step) }
+        let stay = Set(after.services.keys)
+        let old = Set(before.services.keys)
+        return Set(
+            before.keys.filter { key, entry in
+                guard stay.contains(entry.service) else { return false }
+                guard let new = after.keys[key]?.service else { return true }
+                return new != entry.service && old.contains(new)
+            }.keys)
     }
 
     @Test(arguments: 0..<60)
@@ -92,7 +117,8 @@ struct PlanTests {
         var contents = PlaneContents()
         for _ in 0..<6 {
             let targets = randomTargets(&random)
-            let plan = try Plan(from: contents, to: targets, others: .removed)
+            let pool = randomPool(for: targets, &random)
+            let plan = try Plan(from: contents, to: targets, others: .removed, pool: pool)
             var (before, after) = (contents, contents)
             for step in plan.steps { after.apply(step) }
             let packets = Self.packets.filter {
@@ -106,13 +132,21 @@ struct PlanTests {
             apply(plan, to: &before) { during in
                 for packet in packets { #expect(find(during, packet) != nil) }
                 for packet in answered { #expect(isAnswered(during, packet)) }
+                if during.keys.values.contains(where: \.isFullNAT) {
+                    #expect(during.pool[.v4].allSatisfy { $0.owner != nil })
+                }
                 for packet in asked {
                     #expect(isAllowed(during, packet) == isAllowed(after, packet))
                 }
             }
             contents = before
             try check(contents, targets)
-            #expect(try Plan(from: contents, to: targets, others: .removed).steps.isEmpty)
+            // What is left is to forget where flows may have been.
+            let later = try Plan(from: contents, to: targets, others: .removed, pool: pool)
+            for step in later.steps { contents.apply(step) }
+            #expect(
+                try Plan(from: contents, to: targets, others: .removed, pool: pool).steps.isEmpty)
+            #expect(Set(contents.pool.addresses.values) == Set(pool.addresses))
         }
     }
 
@@ -232,13 +266,15 @@ struct PlanTests {
         guard isAnswered(before, packet), isAnswered(after, packet),
             let service = find(before, packet)?.service, find(after, packet)?.service == service
         else { return false }
-        let moved = before.returns.filter { key, value in
-            after.returns[key].map { $0 != value } ?? false
+        let owners = { (contents: PlaneContents) in
+            contents.returns.reduce(into: [IPAddress: Set<ServiceID>]()) { owners, entry in
+                guard let owner = contents.keys[entry.value]?.service else { return }
+                owners[entry.key.backend, default: []].insert(owner)
+            }
         }
-        let loses = moved.contains { before.keys[$0.value]?.service == service }
-        let gets = moved.contains { key, _ in
-            after.returns[key].flatMap { after.keys[$0]?.service } == service
-        }
+        let (old, new) = (owners(before), owners(after))
+        let loses = old.contains { $0.value.contains(service) && new[$0.key] != $0.value }
+        let gets = new.contains { $0.value.contains(service) && old[$0.key] != $0.value }
         return !loses || !gets
     }
 
@@ -258,6 +294,17 @@ struct PlanTests {
             other.forwarding = .fullNAT
             return other
         }
+    }
+
+    private func randomPool(
+        for targets: [Target], _ random: inout SeededGenerator
+    ) -> Plan.Pool {
+        let addresses = (1...3).map { IPAddress.v4(IPv4Address(0xC000_0200 + $0)) }
+        let isNeeded = targets.contains { $0.forwarding == .fullNAT }
+        let count = Int.random(in: 1...3, using: &random)
+        return Plan.Pool(
+            addresses: isNeeded ? Array(addresses.shuffled(using: &random).prefix(count)) : [],
+            use: NATUse())
     }
 
     private func randomServices(_ random: inout SeededGenerator) -> [Target] {
