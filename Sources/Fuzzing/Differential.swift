@@ -195,7 +195,7 @@ private struct Run {
 
     /// Runs one frame through both.
     private mutating func run(_ frame: [UInt8]) throws -> (Outcome, Program.Result, agree: Bool) {
-        let outcome = decide(frame, from: Self.ingress, by: tables, at: natNow())
+        let outcome = decide(frame, from: Self.ingress, by: tables, at: coarseTime())
         if outcome.verdict == MARTLET_REPLY_TOO_BIG {
             // Each such packet finds a whole budget.
             try plane.tables.errorBudget.setPerCPU(martlet_budget(), for: 0)

@@ -185,15 +185,3 @@ struct Frames {
         return [type, random.pick([0, 1, 4])] + random.bytes(6) + quoted.prefix(cut)
     }
 }
-
-func big(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }
-
-/// RFC 1071.
-func checksum(_ bytes: [UInt8]) -> UInt16 {
-    var sum: UInt32 = 0
-    for (index, byte) in bytes.enumerated() {
-        sum += index % 2 == 0 ? UInt32(byte) << 8 : UInt32(byte)
-    }
-    while sum >> 16 != 0 { sum = sum & 0xffff + sum >> 16 }
-    return ~UInt16(truncatingIfNeeded: sum)
-}

@@ -72,11 +72,3 @@ struct KernelNetwork {
         Prefix(bits: mapped(address), length: length)
     }
 }
-
-/// The time of the data path: `bpf_ktime_get_coarse_ns`, in units of 2^30 ns.
-func natNow() -> UInt32 {
-    var time = timespec()
-    unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
-    let nanoseconds = UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-    return UInt32(truncatingIfNeeded: nanoseconds >> 30)
-}

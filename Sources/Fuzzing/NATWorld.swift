@@ -97,7 +97,7 @@ extension World {
     /// Of now, or of so long ago that no state lasts as long.
     private func age(_ random: inout Random) -> UInt32 {
         // Or of a CPU that has read the clock later.
-        (natNow() &- random.pick([0, 10, 100_000, ~0 - 19])) & (1 << 29 - 1)
+        (coarseTime() &- random.pick([0, 10, 100_000, ~0 - 19])) & (1 << 29 - 1)
     }
 
     /// Leaves a flow, which may come or not, few places or none.

@@ -1,5 +1,5 @@
 /// The Internet checksum, RFC 1071; 0 over bytes that hold their own right one.
-func checksum(_ bytes: some Collection<UInt8>) -> UInt16 {
+package func checksum(_ bytes: some Collection<UInt8>) -> UInt16 {
     var sum: UInt32 = 0
     var isHigh = true
     for byte in bytes {

@@ -207,7 +207,7 @@ func words(of address: IPAddress) -> [UInt32] {
 }
 
 /// The bytes of a number as the network orders them.
-func big(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }
+package func big(_ number: UInt16) -> [UInt8] { [UInt8(number >> 8), UInt8(number & 255)] }
 func big(_ number: UInt32) -> [UInt8] {
     big(UInt16(number >> 16)) + big(UInt16(truncatingIfNeeded: number))
 }

@@ -5,7 +5,7 @@ import Glibc
 
 /// The clock by which the data path says when a flow was last used, in units of 2^30 ns:
 /// `bpf_ktime_get_coarse_ns`.
-func coarseTime() -> UInt32 {
+package func coarseTime() -> UInt32 {
     var time = timespec()
     unsafe clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
     let nanoseconds = UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)

@@ -2,10 +2,10 @@ import Foundation
 import Lab
 import Testing
 
-/// What the balancer says of its packets, and how many its card says that there were.
+/// What the balancer says of its packets, and how many its cards say that there were.
 struct Books {
     let counters: CountersRead
-    /// What arrived on `eth1` since the interface exists, by the count of the driver.
+    /// What arrived on its cards since they exist, by the counts of the driver.
     let arrived: UInt64
 
     /// Packets that have a verdict.
@@ -68,7 +68,9 @@ extension Network {
         let script = """
             "$0" counters --json
             echo /
-            ethtool -S eth1 | sed -n 's/^ *rx_queue_[0-9]*_xdp_packets: *//p'
+            for card in $(ip -o link show type veth | cut -d' ' -f2 | cut -d@ -f1); do
+                ethtool -S "$card" | sed -n 's/^ *rx_queue_[0-9]*_xdp_packets: *//p'
+            done
             echo /
             "$0" counters --json
             """

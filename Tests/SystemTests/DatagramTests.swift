@@ -6,7 +6,7 @@ extension TrafficTests {
     /// Services that take UDP.
     @Suite(.enabled(if: geteuid() == 0, "namespaces and BPF programs need root"))
     struct DatagramTests {
-        @Test(arguments: Way.oneWay, Family.allCases)
+        @Test(arguments: Way.allCases, Family.allCases)
         func `every datagram of a flow is answered by one backend, fragmented or not`(
             way: Way, family: Family
         ) async throws {

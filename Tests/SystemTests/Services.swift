@@ -43,10 +43,11 @@ struct ServiceText {
 extension Network {
     /// Starts `martlet run`, and waits until every backend of every service can be reached.
     ///
-    /// - Parameter node: Keys of the node, besides its interface and its services.
+    /// - Parameter node: Keys of the node, besides those that the way needs and its services.
     func balance(_ services: ServiceText..., node: String = "") async throws {
         let text =
-            "interfaces: [eth1]\n" + (node.isEmpty ? "" : node + "\n") + "services:\n"
+            (services.first?.way ?? .l2DSR).nodeSettings + "\n" + (node.isEmpty ? "" : node + "\n")
+            + "services:\n"
             + services.map(\.text).joined()
         _ = try await runController(configuration: text)
         try await eventually("every backend can be reached") {

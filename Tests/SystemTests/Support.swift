@@ -23,9 +23,6 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         }
     }
 
-    /// Those whose answers do not come through the balancer: one interface has all of its packets.
-    static let oneWay: [Way] = [.l2DSR, .ipip, .gue]
-
     var isTunnel: Bool { self == .ipip || self == .gue }
 
     /// What stands in the configuration beside the services.

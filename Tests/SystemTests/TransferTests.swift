@@ -6,7 +6,7 @@ extension TrafficTests {
     /// Much at once, in both directions: what arrives is what was sent, to the last byte.
     @Suite(.enabled(if: geteuid() == 0, "namespaces and BPF programs need root"))
     struct TransferTests {
-        @Test(arguments: Way.oneWay, Family.allCases)
+        @Test(arguments: Way.allCases, Family.allCases)
         func `100 MB come down and 20 MB go up whole`(way: Way, family: Family) async throws {
             try await withNetwork(way.topology) { network in
                 _ = try await network.startServers(way, options: ["--uploads", "/run/upload"])

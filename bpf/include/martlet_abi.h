@@ -533,6 +533,7 @@ _Static_assert(sizeof(struct martlet_fragment_key) == 40, "no hole: the map hash
 _Static_assert(sizeof(struct martlet_fragment) == 40, "no hole");
 _Static_assert(sizeof(struct martlet_nat_key) == 20, "no hole: the map hashes every byte");
 _Static_assert(sizeof(struct martlet_nat_return) == 20, "no hole");
+_Static_assert(sizeof(struct martlet_nat_share) == 4, "read by one load");
 _Static_assert(sizeof(struct martlet_nat_flow) == 64, "one cache line");
 _Static_assert(sizeof(struct martlet_nat_bucket) == 576, "nine cache lines");
 _Static_assert(MARTLET_NAT_STATE_COUNT - 1 <= MARTLET_NAT_STATE, "every state fits the word");

@@ -160,21 +160,26 @@ VERIFIED_ALONE __u32 search_nat_address(__u32 address, const struct packet *pack
 	return search_nat_bucket(address, nat_bucket_index(search->hash, 1), packet, search);
 }
 
-static __always_inline const struct martlet_nat_share *nat_share(const struct packet *packet,
-								 __u64 hash)
+/* One reading of a share, whose owner the controller may make the former one at any moment. */
+static __always_inline struct martlet_nat_share nat_share(const struct packet *packet, __u64 hash)
 {
 	__u32 index = NAT_SHARE(hash) + (packet->family == 4 ? 0 : MARTLET_NAT_SHARES);
+	const volatile __u32 *word = bpf_map_lookup_elem(&nat_shares, &index);
+	union {
+		__u32 word;
+		struct martlet_nat_share parts;
+	} reading = {.word = word ? *word : 0};
 
-	return bpf_map_lookup_elem(&nat_shares, &index);
+	return reading.parts;
 }
 
 /* At the owner of the share, and where it was before. */
-static __always_inline __u32 find_nat_flow(const struct martlet_nat_share *share,
+static __always_inline __u32 find_nat_flow(struct martlet_nat_share share,
 					   const struct packet *packet, struct nat_search *search)
 {
-	__u32 place = search_nat_address(share->owner, packet, search);
+	__u32 place = search_nat_address(share.owner, packet, search);
 
-	return place ? place : search_nat_address(share->former, packet, search);
+	return place ? place : search_nat_address(share.former, packet, search);
 }
 
 /* How many ports of the bucket can be had. */
@@ -404,31 +409,29 @@ write_nat_flow(struct xdp_md *context, const struct packet *packet, const struct
  * too, and have claimed one for the same flow: now each sees both, and of two that are being made
  * the lower place goes on. A flow that was made meanwhile does in any case.
  */
-static __always_inline int is_only_place(const struct martlet_nat_share *share,
-					 const struct packet *packet, __u32 own,
+static __always_inline int is_only_place(__u32 owner, const struct packet *packet, __u32 own,
 					 struct nat_search *search)
 {
 	__u32 place;
 
 	search->except = own;
-	place = search_nat_address(share->owner, packet, search);
+	place = search_nat_address(owner, packet, search);
 	return !place || (!is_taken(search->word) && place > own);
 }
 
 /* A port for a flow that has none: fills `nat` of the choice. */
-static __always_inline enum martlet_verdict claim_place(const struct martlet_nat_share *share,
-							const struct packet *packet,
+static __always_inline enum martlet_verdict claim_place(__u32 owner, const struct packet *packet,
 							struct choice *choice,
 							struct nat_search *search)
 {
-	if (!share->owner)
+	if (!owner)
 		return MARTLET_DROP_NAT_EXHAUSTED;
-	choice->nat = claim_port(share->owner, choice->hash, MARTLET_NAT_IDLE_LIMITS);
+	choice->nat = claim_port(owner, choice->hash, MARTLET_NAT_IDLE_LIMITS);
 	if (!choice->nat)
-		choice->nat = claim_port(share->owner, choice->hash, MARTLET_NAT_TIGHT_LIMITS);
+		choice->nat = claim_port(owner, choice->hash, MARTLET_NAT_TIGHT_LIMITS);
 	if (!choice->nat)
 		return MARTLET_DROP_NAT_EXHAUSTED;
-	if (is_only_place(share, packet, choice->nat, search))
+	if (is_only_place(owner, packet, choice->nat, search))
 		return MARTLET_UNDECIDED;
 	give_back(choice->nat);
 	return MARTLET_DROP_NAT_BUSY;
@@ -440,15 +443,13 @@ VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
 						    const struct packet *packet,
 						    struct choice *choice)
 {
-	const struct martlet_nat_share *share;
 	struct nat_search search = {};
+	struct martlet_nat_share share;
 	enum martlet_verdict verdict;
 
 	if (!service || !packet || !choice)
 		return MARTLET_DROP_BROKEN_TABLE;
 	share = nat_share(packet, choice->hash);
-	if (!share)
-		return MARTLET_DROP_BROKEN_TABLE;
 	search.hash = choice->hash;
 	choice->nat = find_nat_flow(share, packet, &search);
 	if (choice->nat) {
@@ -464,7 +465,7 @@ VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
 	if (!choice->nat)
-		verdict = claim_place(share, packet, choice, &search);
+		verdict = claim_place(share.owner, packet, choice, &search);
 	else if (!claim_again(choice, search.word))
 		verdict = MARTLET_DROP_NAT_BUSY;
 	if (verdict != MARTLET_UNDECIDED)
