@@ -30,9 +30,12 @@ struct Bench: ParsableCommand {
             rounds: rounds, repetitions: Int(Harness.repetitions), processor: processor(),
             kernel: kernel())
         report.rows = try measure()
-        if live { report.live = try LiveHarness(rounds: rounds).measure() }
+        // What was measured until then is told, whatever becomes of the frames.
+        let frames = Result { live ? try LiveHarness(rounds: rounds).measure() : [] }
+        report.live = (try? frames.get()) ?? []
         print(report.table())
         if let json { try report.write(to: json) }
+        _ = try frames.get()
     }
 
     private func measure() throws -> [Report.Measurement] {

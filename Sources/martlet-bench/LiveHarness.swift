@@ -80,23 +80,36 @@ struct LiveHarness: ~Copyable {
         }
     }
 
-    /// Sends frames out of `interface`, and counts those that come back to it.
+    /// Sends frames out of `interface` until enough of them come back to it.
+    ///
+    /// Other work on the machine can hold up who takes them out of a veth's ring, and it overflows:
+    /// what is measured then is that work, and it is measured again.
     private func framesPerSecond(
         _ frame: [UInt8], flows: Int, to interface: UInt32
     ) throws -> Double {
         var bench = makeState(frame, flows: flows)
         bench.interface = interface
-        try state.set(bench, for: 0)
+        var fewest = UInt64.max
+        for _ in 0..<Self.attempts {
+            try state.set(bench, for: 0)
+            let (count, duration) = try sendOnce(frame)
+            if count > Self.frames / 10 * 9 { return Double(count) / (duration / .seconds(1)) }
+            fewest = min(fewest, count)
+        }
+        throw Failure(
+            "measure", "live frames",
+            because: "\(Self.attempts) times too few of \(Self.frames) came back, once \(fewest)",
+            cure: "measure while the machine does nothing else, or with --no-live")
+    }
+
+    private static let attempts = 10
+
+    /// Sends them all; how many came back, and how long it took.
+    private func sendOnce(_ frame: [UInt8]) throws -> (count: UInt64, duration: Duration) {
         let before = try received.perCPU(0).reduce(0, +)
         let duration = try ContinuousClock().measure {
             try sender.send(frame, count: Self.frames, batch: Self.batch)
         }
-        let count = try received.perCPU(0).reduce(0, +) - before
-        guard count > Self.frames / 10 * 9 else {
-            throw Failure(
-                "measure", "live frames", because: "only \(count) of \(Self.frames) came back",
-                cure: nil)
-        }
-        return Double(count) / (duration / .seconds(1))
+        return (try received.perCPU(0).reduce(0, +) - before, duration)
     }
 }
