@@ -47,8 +47,9 @@ public func decide(
             mayTellSender: mayTellSender)
         let outcome = decision.make()
         let mayBeAnswer =
-            decision.isError || packet.kind == .laterFragment
-            || packet.kind == .flow && packet.problem == nil
+            (tables.nat.asksReturns || tables.nat.asksAddresses)
+            && (decision.isError || packet.kind == .laterFragment
+                || packet.kind == .flow && packet.problem == nil)
         guard outcome.verdict == MARTLET_PASS_NO_SERVICE, mayBeAnswer else { return outcome }
         return decision.carryAnswer()
     }

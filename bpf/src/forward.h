@@ -267,7 +267,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 						 const struct choice *choice)
 {
 	union next_hop next_hop = {.word = *(const volatile __u64 *)&backend->next_hop};
-	__u32 index = next_hop.parts.egress;
+	__u32 index = next_hop.parts.egress, outer = outer_bytes(backend);
 	const struct martlet_egress *egress;
 	struct forwarding result = {};
 	struct link_header link;
@@ -281,13 +281,12 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		result.verdict = MARTLET_DROP_BROKEN_TABLE;
 		return result;
 	}
-	if (outer_bytes(backend) == 0 && packet->ttl <= 1) {
+	if (outer == 0 && packet->ttl <= 1) {
 		result.verdict = MARTLET_DROP_EXPIRED;
 		return result;
 	}
-	if (packet->ip_bytes + outer_bytes(backend) > egress->mtu) {
-		result.verdict =
-			reply_too_big(context, packet, (__u16)(egress->mtu - outer_bytes(backend)));
+	if (packet->ip_bytes + outer > egress->mtu) {
+		result.verdict = reply_too_big(context, packet, (__u16)(egress->mtu - outer));
 		return result;
 	}
 	result.interface = egress->interface;

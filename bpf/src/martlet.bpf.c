@@ -92,11 +92,25 @@ static __always_inline enum martlet_verdict choose(struct xdp_md *context, struc
 				  : MARTLET_PASS_VIP_PROTOCOL);
 }
 
-/* Whether a backend may have sent it, although it is for no VIP. */
+/* Whether a backend may have sent it, although it is for no VIP: where there is no NAT none has. */
 static __always_inline int may_be_answer(const struct packet *packet)
 {
-	return packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR ||
-	       packet->kind == PACKET_LATER_FRAGMENT;
+	__u32 zero = 0;
+	const struct martlet_settings *setting = bpf_map_lookup_elem(&settings, &zero);
+
+	return setting &&
+	       setting->flags & (MARTLET_SETTING_NAT_RETURNS | MARTLET_SETTING_NAT_ADDRESSES) &&
+	       (packet->kind == PACKET_FLOW || packet->kind == PACKET_ICMP_ERROR ||
+		packet->kind == PACKET_LATER_FRAGMENT);
+}
+
+/* In a variable of its own, so that what is forwarded to a backend is not kept in memory. */
+static __always_inline struct forwarding answer(struct xdp_md *context, struct packet *packet)
+{
+	struct forwarding result = {};
+
+	result.verdict = carry_answer(context, packet, &result);
+	return result;
 }
 
 static __always_inline struct forwarding balance(struct xdp_md *context, struct packet *packet)
@@ -109,7 +123,7 @@ static __always_inline struct forwarding balance(struct xdp_md *context, struct 
 		return result;
 	result.verdict = choose(context, packet, &choice);
 	if (result.verdict == MARTLET_PASS_NO_SERVICE && may_be_answer(packet))
-		result.verdict = carry_answer(context, packet, &result);
+		return answer(context, packet);
 	if (result.verdict != MARTLET_UNDECIDED)
 		return result;
 
