@@ -7,8 +7,11 @@ public enum Route: Hashable, Sendable {
     /// It leaves by `interface`, towards `gateway`; nil: the destination is itself on the link.
     ///
     /// `source` is the address that the kernel would send from. A gateway may be of the other
-    /// family than the destination.
-    case unicast(interface: UInt32, gateway: IPAddress?, source: IPAddress?)
+    /// family than the destination. `mtu` is the route's own, which somebody gave it or which a
+    /// router on the way told the kernel: what a larger packet does not get through; nil: as large
+    /// as the interface takes.
+    case unicast(
+        interface: UInt32, gateway: IPAddress?, source: IPAddress?, mtu: UInt32? = nil)
     /// It does not leave for a single neighbour.
     case unusable(Obstacle)
 
@@ -48,8 +51,11 @@ extension Route {
         let via = attributes.bytes(Int(RTA_VIA.rawValue))?.dropFirst(2)
         let gateway = attributes.bytes(Int(RTA_GATEWAY.rawValue)) ?? via
         let source = attributes.bytes(Int(RTA_PREFSRC.rawValue))
+        let mtu = try attributes.nested(Int(RTA_METRICS.rawValue))?
+            .integer(Int(RTAX_MTU), as: UInt32.self)
         self = .unicast(
-            interface: interface, gateway: try address(gateway), source: try address(source))
+            interface: interface, gateway: try address(gateway), source: try address(source),
+            mtu: mtu == 0 ? nil : mtu)
     }
 
     /// What the kernel says, by a refusal, when it is asked for a route; nil: something else.

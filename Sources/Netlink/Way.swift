@@ -25,16 +25,25 @@ public enum Way: Hashable, Sendable {
         public var neighbour: MACAddress
         /// The IP address of ours that the kernel would send from.
         public var source: IPAddress
+        /// The largest IP packet that gets through, as far as is known here: what `link` takes, or
+        /// what the route does, if that is less.
+        public var mtu: UInt32
 
         /// The most tags that a frame can have; IEEE 802.1Q knows a C-tag inside an S-tag.
         public static let tagLimit = 2
 
+        /// What every link carries: RFC 791 §3.2. The kernel takes a route with less.
+        public static let leastMTU: UInt32 = 68
+
         /// A hop of which all is known.
         ///
-        /// - Parameter card: Nil: `link` itself.
+        /// - Parameters:
+        ///   - card: Nil: `link` itself.
+        ///   - routeMTU: Nil: the route has none of its own.
         public init(
             link: LinkState, card: LinkState? = nil, tags: [LinkState.VLAN] = [],
-            linkAddress: MACAddress, neighbour: MACAddress, source: IPAddress
+            linkAddress: MACAddress, neighbour: MACAddress, source: IPAddress,
+            routeMTU: UInt32? = nil
         ) {
             self.link = link
             self.card = card ?? link
@@ -42,6 +51,7 @@ public enum Way: Hashable, Sendable {
             self.linkAddress = linkAddress
             self.neighbour = neighbour
             self.source = source
+            mtu = min(link.mtu, max(routeMTU ?? link.mtu, Self.leastMTU))
         }
     }
 
@@ -103,7 +113,7 @@ public func way(
         return .closed("no route to \(destination)\(cause)")
     case .unusable(let obstacle):
         return .closed(reason(obstacle, destination))
-    case .unicast(let interface, let gateway, let source):
+    case .unicast(let interface, let gateway, let source, let mtu):
         guard let link = links.first(where: { $0.index == interface }) else {
             return .closed("interface \(interface), where \(destination) is, has gone")
         }
@@ -124,7 +134,7 @@ public func way(
             return .open(
                 .init(
                     link: link, card: card, tags: tags, linkAddress: linkAddress, neighbour: mac,
-                    source: source))
+                    source: source, routeMTU: mtu))
         }
         return known?.state == .failed ? .silent(hop, on: link) : .waiting(for: hop, on: link)
     }

@@ -78,6 +78,7 @@ struct RouteMonitorTests {
                 ("addr add 10.0.0.9/32 dev near", [.addresses, .routes]),
                 ("addr del 10.0.0.9/32 dev near", [.addresses, .routes]),
                 ("route add 10.7.0.0/16 via 10.0.0.2", .routes),
+                ("route change 10.7.0.0/16 via 10.0.0.2 mtu 1400", .routes),
                 ("route del 10.7.0.0/16", .routes),
                 ("link del near", [.links, .addresses, .routes]),
             ]
@@ -99,6 +100,7 @@ struct RouteMonitorTests {
             let table: [(String, RouteMonitor.Changes)] = [
                 ("addr add fd00::1/64 dev near nodad", .addresses),
                 ("route add fd07::/16 dev near", .routes),
+                ("route change fd07::/16 dev near mtu 1400", .routes),
                 ("neigh add fd00::2 lladdr 02:00:00:00:00:02 dev near", .neighbours),
             ]
             for (command, expected) in table {

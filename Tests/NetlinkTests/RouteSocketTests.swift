@@ -109,6 +109,37 @@ struct RouteSocketTests {
         }
     }
 
+    @Test func `a route tells its own MTU, and that it changed`() async {
+        await #expect(processExitsWith: .success) {
+            try NetworkNamespace.enterNew()
+            try NetworkNamespace.addPair("near", "far")
+            try NetworkNamespace.addAddresses("near", "10.0.0.1/24", "fd00::1/64")
+            try NetworkNamespace.ip("route add 10.7.0.0/16 via 10.0.0.254 mtu 1400")
+            try NetworkNamespace.ip("route add 10.8.0.0/16 via 10.0.0.254 mtu lock 1300")
+            try NetworkNamespace.ip("route add 10.9.0.0/16 via 10.0.0.254 hoplimit 9")
+            try NetworkNamespace.ip("-6 route add fd07::/16 via fd00::fe mtu 1400")
+            var socket = try RouteSocket()
+            func mtu(_ text: String) throws -> UInt32? {
+                let destination = try #require(IPAddress(text))
+                guard case .unicast(_, _, _, let mtu) = try socket.route(to: destination)
+                else { return 0 }
+                return mtu
+            }
+            let table: [(String, UInt32?)] = [
+                ("10.0.0.2", nil), ("10.7.0.1", 1400), ("10.8.0.1", 1300), ("10.9.0.1", nil),
+                ("fd00::2", nil), ("fd07::1", 1400),
+            ]
+            for (text, expected) in table {
+                // IPv6 has no way out before the link's state has settled.
+                #expect(try NetworkNamespace.eventually { try mtu(text) == expected }, "\(text)")
+            }
+            try NetworkNamespace.ip("route change 10.7.0.0/16 via 10.0.0.254 mtu 1350")
+            #expect(try mtu("10.7.0.1") == 1350)
+            try NetworkNamespace.ip("route change 10.7.0.0/16 via 10.0.0.254")
+            #expect(try mtu("10.7.0.1") == nil)
+        }
+    }
+
     @Test func `a route that leads nowhere tells why`() async {
         await #expect(processExitsWith: .success) {
             try NetworkNamespace.enterNew()

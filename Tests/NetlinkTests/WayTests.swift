@@ -63,6 +63,22 @@ struct WayTests {
             Self.find(route, neighbours: [Self.neighbour(.stale, of: router)]) == Self.open)
     }
 
+    @Test(
+        arguments: [
+            (nil, 1500), (1400, 1400), (1500, 1500), (9000, 1500), (68, 68), (67, 68), (1, 68),
+        ] as [(UInt32?, UInt32)])
+    func `what gets through is what the link and the route take`(route: UInt32?, mtu: UInt32) {
+        let way = Self.find(
+            .unicast(interface: 3, gateway: nil, source: Self.ours, mtu: route),
+            neighbours: [Self.neighbour(.reachable)])
+        guard case .open(let hop) = way else {
+            Issue.record("not open")
+            return
+        }
+        #expect(hop.mtu == mtu)
+        #expect(hop.link.mtu == 1500)
+    }
+
     @Test func `a neighbour not known yet, or known on another link, is waited for`() {
         let waiting = Way.waiting(for: Self.backend, on: Self.link())
         #expect(Self.find() == waiting)
