@@ -69,11 +69,17 @@ public struct NextHop: Hashable, Sendable {
     public var neighbour: MACAddress
     /// The address of ours that the kernel would send from; the source of a tunnel's outer header.
     public var source: IPAddress
+    /// The largest IP packet that the route takes, in bytes, if that is less than what the egress
+    /// carries; nil: it is not. Ways by one egress may differ in it.
+    public var routeMTU: UInt32?
 
-    public init(egress: Egress, neighbour: MACAddress, source: IPAddress) {
+    public init(
+        egress: Egress, neighbour: MACAddress, source: IPAddress, routeMTU: UInt32? = nil
+    ) {
         self.egress = egress
         self.neighbour = neighbour
         self.source = source
+        self.routeMTU = routeMTU
     }
 
     /// Whether packets go the same way: by what a plane knows, and not by what people call it.

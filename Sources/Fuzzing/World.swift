@@ -108,7 +108,7 @@ struct World {
             address: random.pick(isV4 ? Places.backends4 : Places.backends6),
             source: source, sourceEntropy: hasEntropy ? (isV4 ? 0xffff : 0xffff_ffff) : 0,
             tunnelPort: random.pick([6080, 7000]), port: random.pick([0, 0, 8080]),
-            neighbour: [2, 0, 0, 0, 0, 0xBB],
+            mtu: random.pick([0, 0, 0, 0, 1300, 250, 90]), neighbour: [2, 0, 0, 0, 0, 0xBB],
             egress: random.once(in: 12)
                 ? 0
                 // One beyond the table, one that is free.
@@ -239,6 +239,7 @@ extension martlet_backend {
         family = backend.address.family.rawValue
         tunnel_port = backend.tunnelPort.bigEndian
         port = backend.port.bigEndian
+        mtu = UInt16(backend.mtu)
         address = martlet_address(backend.address)
         source = martlet_address(backend.source)
         source_entropy = backend.sourceEntropy.bigEndian

@@ -26,8 +26,9 @@ extension Decision {
         }
         if !backend.isTunnel, packet.ttl <= 1 { return end(MARTLET_DROP_EXPIRED) }
         let outer = outerHeaders(to: backend, Entropy(hash: hash))
-        if packet.ipBytes + outer.count > egress.mtu {
-            return tellSender(mtu: egress.mtu - outer.count)
+        let mtu = min(egress.mtu, backend.mtu == 0 ? egress.mtu : backend.mtu)
+        if packet.ipBytes + outer.count > mtu {
+            return tellSender(mtu: mtu - outer.count)
         }
 
         let inner: [UInt8]

@@ -95,14 +95,16 @@ public struct Tables: Sendable {
         public var tunnelPort: UInt16
         /// Of the NAT modes; 0: the service's.
         public var port: UInt16
+        /// Of the route there; 0: no less than the egress carries.
+        public var mtu: Int
         public var neighbour: [UInt8]
         /// 0: the next hop is not known.
         public var egress: UInt32
 
         public init(
             service: UInt32, forwarding: UInt32, address: IPAddress, source: IPAddress,
-            sourceEntropy: UInt32, tunnelPort: UInt16, port: UInt16 = 0, neighbour: [UInt8],
-            egress: UInt32
+            sourceEntropy: UInt32, tunnelPort: UInt16, port: UInt16 = 0, mtu: Int = 0,
+            neighbour: [UInt8], egress: UInt32
         ) {
             self.service = service
             self.forwarding = forwarding
@@ -111,6 +113,7 @@ public struct Tables: Sendable {
             self.sourceEntropy = sourceEntropy
             self.tunnelPort = tunnelPort
             self.port = port
+            self.mtu = mtu
             self.neighbour = neighbour
             self.egress = egress
         }

@@ -367,6 +367,7 @@ extension XDPPlane {
         record.port = (backend.port ?? 0).bigEndian
         if let nextHop = backend.nextHop {
             record.source = martlet_address(nextHop.source)
+            record.mtu = UInt16(clamping: nextHop.routeMTU ?? 0)
             record.next_hop = martlet_next_hop(
                 nextHop.neighbour, egress: try number(of: nextHop.egress))
         }
@@ -390,18 +391,20 @@ extension XDPPlane {
             nextHop: nextHop(of: record, egresses))
     }
 
-    /// The source first: a packet that meets the new next hop has the new source too.
+    /// The source first: a packet that meets the new next hop has the new source too, and the
+    /// new size.
     private func setNextHop(_ nextHop: NextHop?, of index: Int) throws(Failure) {
         let first = index * Self.wordsOfRecord
         guard let nextHop else {
             records[first] = 0
             return
         }
-        let source = unsafe unsafeBitCast(
-            martlet_address(nextHop.source), to: (UInt64, UInt64).self)
+        var record = records.value(at: index, as: martlet_backend.self)
+        record.source = martlet_address(nextHop.source)
+        record.mtu = UInt16(clamping: nextHop.routeMTU ?? 0)
+        let words = unsafe unsafeBitCast(record, to: [8 of UInt64].self)
         let number = try number(of: nextHop.egress)
-        records[first + 4] = source.0
-        records[first + 5] = source.1
+        for word in 4...6 { records[first + word] = words[word] }
         records[first] = martlet_next_hop(nextHop.neighbour, egress: number).word
     }
 
@@ -409,7 +412,9 @@ extension XDPPlane {
         guard let egress = egresses[record.next_hop.egress],
             let source = record.source.address(family: record.family)
         else { return nil }
-        return NextHop(egress: egress, neighbour: record.next_hop.neighbour, source: source)
+        return NextHop(
+            egress: egress, neighbour: record.next_hop.neighbour, source: source,
+            routeMTU: record.mtu == 0 ? nil : UInt32(record.mtu))
     }
 
     private func egresses() throws(Failure) -> [UInt16: Egress] {

@@ -29,6 +29,16 @@ struct TooBigTests {
         #expect(v6.frame[58..<62] == [0, 0, 0, UInt8(largest)])
     }
 
+    @Test(arguments: [(0, 200), (150, 150), (200, 200), (201, 200)])
+    func `a narrower route counts, and a wider one does not`(route: Int, mtu: Int) {
+        var setting = Setting(MARTLET_IPIP, mtu: 200)
+        setting.changeBackend { $0.mtu = route }
+        #expect(setting.v4(packet4(mtu - 20)) == "FORWARD_IPIP")
+        let told = setting.outcome(ethernet(0x0800) + packet4(mtu - 19))
+        #expect(told.verdictName == "REPLY_TOO_BIG")
+        #expect(told.frame[38..<42] == [0, 0, 0, UInt8(mtu - 20)])
+    }
+
     @Test func `the sender is told in ICMP, with a quotation and the tags that it used`() {
         let head = bytes(
             """

@@ -118,6 +118,41 @@ struct ServiceTablesTests {
         #expect(try plane.plane.contents() == plane.applied)
     }
 
+    @Test func `each way has the MTU of its own route, by one interface and while that changes`()
+        throws
+    {
+        var plane = try TestPlane()
+        func largest(_ vip: String) throws -> Int {
+            var found = 0
+            for count in [1300, 1301, 1400, 1401, 1500, 1501] {
+                var large = try frame(to: vip)
+                large.payload = [UInt8](repeating: 0, count: count - 40)
+                if try plane.run(large.bytes).verdict.hasPrefix("FORWARD") { found = count }
+            }
+            return found
+        }
+        func use(_ vip: String, _ routeMTU: UInt32?, egressMTU: UInt32 = 1500) throws {
+            let service = try service(vip, forwarding: .l2DSR, backend: "192.0.2.201")
+            var egress = TestPlane.egress
+            egress.mtu = egressMTU
+            var target = try plane.target(service, egress: egress)
+            for index in target.backends.indices {
+                target.backends[index].nextHop?.routeMTU = routeMTU
+            }
+            try plane.apply([target], others: .kept)
+            #expect(try plane.plane.contents() == plane.applied)
+        }
+        try use("192.0.2.105", 1400)
+        try use("192.0.2.106", nil)
+        #expect(try largest("192.0.2.105") == 1400)
+        #expect(try largest("192.0.2.106") == 1500)
+        try use("192.0.2.105", 1300)
+        #expect(try largest("192.0.2.105") == 1300)
+        #expect(try largest("192.0.2.106") == 1500)
+        try use("192.0.2.105", nil)
+        #expect(try largest("192.0.2.105") == 1500)
+    }
+
     @Test func `two VLANs of one card are two interfaces`() throws {
         var plane = try TestPlane()
         for number in [5, 6] as [UInt16] {

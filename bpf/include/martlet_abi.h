@@ -253,7 +253,9 @@ struct martlet_backend {
 	 */
 	__be32 source_entropy;
 	__be16 port; /* of the NAT modes: where the backend takes it; 0: the service's port */
-	__u8 unused[10];
+	/* Of the route there, in bytes, with all headers; 0: no less than the egress carries. */
+	__u16 mtu;
+	__u8 unused[8];
 };
 
 /* Key of `nat_returns`: from where a backend of a `nat` service answers. */
@@ -548,6 +550,7 @@ _Static_assert(sizeof(struct martlet_backend) == 64, "one cache line");
 _Static_assert(__builtin_offsetof(struct martlet_backend, next_hop) == 0, "aligned for its store");
 _Static_assert(__builtin_offsetof(struct martlet_backend, address) == 16, "no hole");
 _Static_assert(__builtin_offsetof(struct martlet_backend, source) == 32, "no hole");
+_Static_assert(__builtin_offsetof(struct martlet_backend, unused) == 56, "no hole");
 _Static_assert(sizeof(struct martlet_egress) == 24, "no hole");
 _Static_assert(__builtin_offsetof(struct martlet_egress, mac) == 6, "no hole");
 _Static_assert(sizeof(struct martlet_settings) == 24, "no hole");

@@ -249,6 +249,15 @@ static __always_inline enum martlet_verdict write_frame(struct xdp_md *context,
 	return write_tunnel_frame(context, packet, backend, link, choice->hash);
 }
 
+/* The largest IP packet that gets to the backend, with its outer headers. */
+static __always_inline __u32 mtu_towards(const struct martlet_backend *backend,
+					 const struct martlet_egress *egress)
+{
+	__u16 mtu = *(const volatile __u16 *)&backend->mtu;
+
+	return mtu && mtu < egress->mtu ? mtu : egress->mtu;
+}
+
 /* The link header of frames by this egress to a neighbour there. */
 static __always_inline struct link_header link_to(const __u8 *mac,
 						  const struct martlet_egress *egress)
@@ -271,6 +280,7 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 	const struct martlet_egress *egress;
 	struct forwarding result = {};
 	struct link_header link;
+	__u32 mtu;
 
 	if (index == 0) {
 		result.verdict = MARTLET_DROP_NO_NEXT_HOP;
@@ -285,8 +295,9 @@ static __always_inline struct forwarding forward(struct xdp_md *context,
 		result.verdict = MARTLET_DROP_EXPIRED;
 		return result;
 	}
-	if (packet->ip_bytes + outer > egress->mtu) {
-		result.verdict = reply_too_big(context, packet, (__u16)(egress->mtu - outer));
+	mtu = mtu_towards(backend, egress);
+	if (packet->ip_bytes + outer > mtu) {
+		result.verdict = reply_too_big(context, packet, (__u16)(mtu - outer));
 		return result;
 	}
 	result.interface = egress->interface;
