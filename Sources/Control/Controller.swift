@@ -118,7 +118,9 @@ public actor Controller<Plane: DataPlane> {
         for (address, state) in changed.sorted(by: { $0.key < $1.key }) {
             switch state {
             case .reachable(let hop):
-                logger.info("\(address) is reached over \(hop.egress.name) by \(hop.neighbour)")
+                let limit = hop.routeMTU.map { ", with \($0) bytes at most" } ?? ""
+                logger.info(
+                    "\(address) is reached over \(hop.egress.name) by \(hop.neighbour)\(limit)")
             case .unreachable(let reason): logger.warning("\(address) is unreachable: \(reason)")
             }
         }

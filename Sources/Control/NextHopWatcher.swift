@@ -61,9 +61,7 @@ public struct NextHopWatcher: Sendable {
                 to: address, route: route, links: links, neighbours: neighbours, addresses: ours)
             switch way {
             case .open(let hop):
-                found[address] = .reachable(
-                    NextHop(
-                        egress: Egress(hop.exit), neighbour: hop.neighbour, source: hop.source))
+                found[address] = .reachable(NextHop(hop))
             case .waiting(let neighbour, let link):
                 try socket.resolve(neighbour, on: link.index)
             case .silent(let neighbour, let link):
@@ -90,6 +88,14 @@ func exits(on interfaces: Set<String>, among links: [LinkState]) -> [UInt32: Egr
         exits[link.index] = Egress(exit)
     }
     return exits
+}
+
+extension NextHop {
+    init(_ hop: Way.Hop) {
+        self.init(
+            egress: Egress(hop.exit), neighbour: hop.neighbour, source: hop.source,
+            routeMTU: hop.mtu < hop.link.mtu ? hop.mtu : nil)
+    }
 }
 
 extension Egress {

@@ -38,6 +38,51 @@ extension TrafficTests {
             }
         }
 
+        /// The router's link to one server is narrower than the balancer's, and the route says so.
+        @Test(arguments: Family.allCases)
+        func `what a route takes counts for the backends behind it, and when it changes`(
+            family: Family
+        ) async throws {
+            let outer = family == .v4 ? 20 : 40
+            try await withNetwork(.routed()) { network in
+                _ = try await network.startServers(.ipip, options: ["--uploads", "/run/upload"])
+                let (subnet, gateway) =
+                    family == .v4
+                    ? ("192.168.101.0/24", "192.168.1.254") : ("fd00:101::/64", "fd00:1::fe")
+                try await network["router"].run(["ip", "link", "set", "server-a", "mtu", "1500"])
+                func set(mtu: String) async throws {
+                    try await network["balancer"].run(
+                        ["ip", "route", "replace", subnet, "via", gateway, "mtu", mtu])
+                }
+                try await set(mtu: "1500")
+                try await network.balance(
+                    ServiceText("web", .ipip, family, only: ["server-a"], "port: 80"),
+                    ServiceText(
+                        "echo", .ipip, family, only: ["server-b"], "port: 80", "protocol: udp"))
+
+                let (answered, others) = try await network.keepingBooks {
+                    try await network.echo(
+                        flows: 1, count: 2, size: 1500 - outer - 8, to: family.target)
+                }
+                #expect(answered.map(\.answers) == [["server-b": 2]])
+                #expect(others["FORWARD_IPIP"].packets == 2, "whole: its links carry 1600")
+
+                let (upload, rise) = try await network.keepingBooks {
+                    try await network.upload(5_000_000, to: family.target)
+                }
+                #expect(upload.kept == upload.sent)
+                #expect(upload.sent.bytes == 5_000_000)
+                #expect(rise["REPLY_TOO_BIG"].packets > 0)
+                #expect(try await network.learntMTU(to: family.rawValue) == 1500 - outer)
+
+                try await set(mtu: "1400")
+                try await eventually("the client hears of the route's new MTU") {
+                    _ = try await network.upload(100_000, to: family.target)
+                    return try await network.learntMTU(to: family.rawValue) == 1400 - outer
+                }
+            }
+        }
+
         @Test(arguments: Family.allCases)
         func `a datagram of the size of the link is refused once, and then fragmented`(
             family: Family
