@@ -15,6 +15,8 @@ public struct NextHopWatcher: Sendable {
         /// Out of this node, for the answers that come back through it: see
         /// ``PlaneContents/exits``.
         public var exits: [UInt32: Egress]
+        /// Of the backends that are behind a router, the first router on the way.
+        public var routers: [IPAddress: IPAddress] = [:]
     }
 
     /// Listens from now on, so that no change between a look and the next is missed.
@@ -45,34 +47,34 @@ public struct NextHopWatcher: Sendable {
 
     private func look(_ socket: inout RouteSocket) throws -> News {
         let links = try socket.links()
-        return News(
-            ways: try ways(over: links, &socket), exits: exits(on: interfaces, among: links))
+        var news = News(ways: [:], exits: exits(on: interfaces, among: links))
+        try findWays(over: links, &socket, &news)
+        return news
     }
 
-    private func ways(
-        over links: [LinkState], _ socket: inout RouteSocket
-    ) throws -> [IPAddress: Reachability] {
+    private func findWays(
+        over links: [LinkState], _ socket: inout RouteSocket, _ news: inout News
+    ) throws {
         let neighbours = try socket.neighbours()
         let ours = try socket.addresses()
-        var found: [IPAddress: Reachability] = [:]
         for address in addresses {
             let route = try socket.route(to: address)
+            if case .unicast(_, let router?, _, _) = route { news.routers[address] = router }
             let way = way(
                 to: address, route: route, links: links, neighbours: neighbours, addresses: ours)
             switch way {
             case .open(let hop):
-                found[address] = .reachable(NextHop(hop))
+                news.ways[address] = .reachable(NextHop(hop))
             case .waiting(let neighbour, let link):
                 try socket.resolve(neighbour, on: link.index)
             case .silent(let neighbour, let link):
-                found[address] = .unreachable("\(neighbour) does not answer on \(link.name)")
+                news.ways[address] = .unreachable("\(neighbour) does not answer on \(link.name)")
                 // It may do so now.
                 try? socket.resolve(neighbour, on: link.index)
             case .closed(let reason):
-                found[address] = .unreachable(reason)
+                news.ways[address] = .unreachable(reason)
             }
         }
-        return found
     }
 }
 

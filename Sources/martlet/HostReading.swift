@@ -1,14 +1,22 @@
+import Balancing
 import Control
 import FoundationEssentials
 import Netlink
 import Packets
 
 extension HostSettings {
-    /// Asks the kernel: `RTM_GETADDR`, and the files below `/proc/sys/net`, of which some are for
-    /// these interfaces.
-    static func read(_ interfaces: [String]) throws -> HostSettings {
+    /// Asks the kernel: `RTM_GETADDR`, `RTM_GETROUTE`, and the files below `/proc/sys/net`, of
+    /// which some are for the interfaces.
+    ///
+    /// A VIP in a route of the kind `local` is an address of this host without being on any
+    /// interface.
+    static func read(for desired: DesiredState) throws -> HostSettings {
+        let interfaces = desired.interfaces
         var socket = try RouteSocket()
-        let addresses = try socket.addresses().map(\.address)
+        var addresses = try socket.addresses().map(\.address)
+        for vip in desired.services.map(\.vip.prefix.base) where !addresses.contains(vip) {
+            if try socket.route(to: vip) == .unusable(.local) { addresses.append(vip) }
+        }
         let files: [(IPFamily, String)] = [
             (.v4, "ipv4/ip_forward"), (.v6, "ipv6/conf/all/forwarding"),
         ]

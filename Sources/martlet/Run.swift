@@ -57,14 +57,13 @@ struct Run: AsyncParsableCommand {
         let watcher = try NextHopWatcher(controller.addresses, on: desired.interfaces)
         try await begin(desired, pins, plane, controller)
         warn(about: desired, logger)
-        try await serve(controller, server, watcher, logger)
+        try await serve(desired, controller, server, watcher, logger)
     }
 
-    /// Says once what is missing on this host for answers to reach the clients.
+    /// Says once what is missing on this host for packets to come here, and answers back.
     private func warn(about desired: DesiredState, _ logger: Logger) {
-        guard desired.services.contains(where: \.forwarding.isTranslation) else { return }
         do {
-            let host = try HostSettings.read(desired.interfaces)
+            let host = try HostSettings.read(for: desired)
             for warning in warnings(for: desired, on: host) { logger.warning("\(warning)") }
         } catch {
             logger.warning("\(error)")
@@ -114,8 +113,8 @@ struct Run: AsyncParsableCommand {
     }
 
     private func serve(
-        _ controller: Controller<XDPPlane>, _ server: Server, _ watcher: NextHopWatcher,
-        _ logger: Logger
+        _ desired: DesiredState, _ controller: Controller<XDPPlane>, _ server: Server,
+        _ watcher: NextHopWatcher, _ logger: Logger
     ) async throws {
         let group = ServiceGroup(
             services: [
@@ -123,7 +122,8 @@ struct Run: AsyncParsableCommand {
                 ReadingService(controller: controller, logger: logger),
                 HealthService(controller: controller, logger: logger),
                 PoolService(controller: controller, logger: logger),
-                NextHopService(controller: controller, watcher: watcher),
+                NextHopService(
+                    controller: controller, watcher: watcher, desired: desired, logger: logger),
             ],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()
@@ -154,14 +154,31 @@ private struct HealthService: ServiceLifecycle.Service {
 private struct NextHopService: ServiceLifecycle.Service {
     let controller: Controller<XDPPlane>
     let watcher: NextHopWatcher
+    let desired: DesiredState
+    let logger: Logger
 
     func run() async throws {
+        let told = Told(logger: logger)
         try await cancelWhenGracefulShutdown {
             try await watcher.run { news in
                 await controller.take(exits: news.exits)
                 await controller.take(news.ways)
+                await told.warn(warnings(for: desired, behind: news.routers))
             }
         }
+    }
+}
+
+/// Tells each warning once, and again when it has been untrue in between.
+private actor Told {
+    private let logger: Logger
+    private var present: Set<String> = []
+
+    init(logger: Logger) { self.logger = logger }
+
+    func warn(_ warnings: [String]) {
+        for warning in warnings where !present.contains(warning) { logger.warning("\(warning)") }
+        present = Set(warnings)
     }
 }
 

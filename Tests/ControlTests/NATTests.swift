@@ -111,41 +111,4 @@ struct NATTests {
         #expect(plane.contents().exits == changed)
         #expect(plane.takeSteps().count == 2)
     }
-
-    @Test func `what this host lacks for answers is said with the cure`() throws {
-        let ours = try ["192.0.2.10", "192.0.2.11"].map { try #require(IPAddress($0)) }
-        let desired = DesiredState(
-            interfaces: ["eth1"], natAddresses: ours,
-            services: [
-                try service(.nat), try service(.nat, vip: "2001:db8::1"),
-                try service(.fullNAT, vip: "192.168.1.99"),
-            ])
-        let good = HostSettings(forwarded: [.v4, .v6], addresses: Set(ours))
-        #expect(warnings(for: desired, on: good) == [])
-        #expect(
-            warnings(for: desired, on: HostSettings(forwarded: [], addresses: [ours[0]])) == [
-                "answers of nat backends stay here: this host forwards no IPv4 packets\n"
-                    + "  sysctl -w net.ipv4.ip_forward=1",
-                "answers of nat backends stay here: this host forwards no IPv6 packets\n"
-                    + "  sysctl -w net.ipv6.conf.all.forwarding=1",
-                "answers of full-nat backends may not come here: 192.0.2.11 is no address of this "
-                    + "host\n  ip address add 192.0.2.11/32 dev INTERFACE, unless it is routed "
-                    + "here",
-            ])
-        let vips = Set(desired.services.map(\.vip.prefix.base)).union(ours)
-        let refusing = HostSettings(forwarded: [.v4, .v6], addresses: vips)
-        #expect(
-            warnings(for: desired, on: refusing) == [
-                "answers of nat backends may stay here: 192.168.1.100 is an address of this host, "
-                    + "which refuses packets from it\n  sysctl -w "
-                    + "net.ipv4.conf.INTERFACE.accept_local=1 for the interface to the backends"
-            ])
-        for interface in ["eth1", "all"] {
-            var accepting = refusing
-            accepting.acceptingLocal = [interface]
-            #expect(warnings(for: desired, on: accepting) == [])
-        }
-        #expect(
-            warnings(for: web(), on: HostSettings(forwarded: [], addresses: [])) == [])
-    }
 }
