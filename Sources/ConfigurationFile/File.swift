@@ -3,7 +3,8 @@ import Glibc
 
 /// Reads the configuration in the file at `path`: `open(2)`, `read(2)`.
 ///
-/// A file that can't be read is told in the same error as what is wrong inside one.
+/// `-` is the standard input. A file that can't be read is told in the same error as what is wrong
+/// inside one.
 public func read(_ path: String) throws(ConfigurationErrors) -> DesiredState {
     let bytes = try contents(ofFileAt: path)
     guard let text = String(validating: bytes, as: UTF8.self) else {
@@ -13,9 +14,16 @@ public func read(_ path: String) throws(ConfigurationErrors) -> DesiredState {
 }
 
 private func contents(ofFileAt path: String) throws(ConfigurationErrors) -> [UInt8] {
+    if path == "-" { return try contents(of: STDIN_FILENO, path) }
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw refusal(of: path, errno) }
     defer { close(descriptor) }
+    return try contents(of: descriptor, path)
+}
+
+private func contents(
+    of descriptor: Int32, _ path: String
+) throws(ConfigurationErrors) -> [UInt8] {
     var contents: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while true {

@@ -75,9 +75,11 @@ extension Reader {
         count += own ?? Limits.natAddresses + 1
         guard count > Limits.natAddresses else { return true }
         if before <= Limits.natAddresses {
-            let size = own.map { "\($0) addresses" } ?? "2^\(block.prefix.hostBits) addresses"
+            let bits = block.prefix.hostBits
+            let size = own.map(String.init) ?? (bits < 32 ? "\(1 << bits)" : "2^\(bits)")
             report(
-                block.position, block.path, found: "\(size) after \(before)",
+                block.position, block.path,
+                found: "\(size) addresses" + (before > 0 ? " after \(before) others" : ""),
                 accepted: "at most \(Limits.natAddresses) in all")
         }
         return false

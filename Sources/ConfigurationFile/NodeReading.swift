@@ -61,8 +61,8 @@ extension Reader {
             let first = elements[Limits.services]
             report(
                 first.value.position, first.path,
-                found: "the first of \(elements.count) services "
-                    + "that is too many", accepted: "at most \(Limits.services) services")
+                found: "number \(Limits.services + 1) of \(elements.count) services",
+                accepted: "at most \(Limits.services) services")
         }
         let parts = elements.map {
             serviceParts($0.value, at: $0.path, tunnelSources: tunnelSources)

@@ -57,8 +57,15 @@ extension Reader {
             report(
                 position, fields.path.key("ports"), found: "the key besides port",
                 accepted: "one of port and ports")
+            // Whichever stays, it has to be right.
+            _ = read("port", fields, as: .port, default: nil)
+            _ = listedPorts(fields)
             return nil
         }
+        return listedPorts(fields)
+    }
+
+    private mutating func listedPorts(_ fields: Fields) -> Ports? {
         guard let value = fields.values["ports"] else { return nil }
         let path = fields.path.key("ports")
         guard case .list(let elements) = value.content else {

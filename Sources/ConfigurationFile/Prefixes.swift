@@ -19,7 +19,7 @@ extension Kind where Result == IPPrefix {
         let accepted = "an IPv4 or IPv6 address, like 192.0.2.1, or a prefix, like 192.0.2.0/28"
         return Kind(accepted: accepted) { text, _ in
             let reading = prefixReading(of: text)
-            guard case .value(let prefix) = reading else { return reading }
+            guard case .value(let prefix) = reading else { return reading.suggestingReachable }
             guard let special = specialBlock(overlapping: prefix) else { return reading }
             let remark = prefix.isSingle ? special.remark : "which contains \(special.remark)"
             return .refused(
@@ -27,6 +27,17 @@ extension Kind where Result == IPPrefix {
                 accepted: special.accepted
                     ?? "an address by which others reach one machine, or a prefix of such")
         }
+    }
+}
+
+extension Kind.Reading where Result == IPPrefix {
+    /// The same, without a suggestion that would be refused in its turn.
+    fileprivate var suggestingReachable: Self {
+        guard case .refused(let remark, let accepted, let suggestion?) = self,
+            case .value(let prefix) = prefixReading(of: suggestion),
+            specialBlock(overlapping: prefix) != nil
+        else { return self }
+        return .refused(remark: remark, accepted: accepted)
     }
 }
 

@@ -106,7 +106,7 @@ extension Reader {
         guard total > limit, let (position, path) = places.joined().dropFirst(limit).first
         else { return }
         report(
-            position, path, found: "the first of \(total) \(things) that is too many",
+            position, path, found: "number \(limit + 1) of \(total) \(things)",
             accepted: "at most \(limit) \(accepted)")
     }
 }

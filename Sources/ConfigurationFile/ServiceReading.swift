@@ -97,7 +97,9 @@ extension Reader {
             let first = elements[Limits.backendsOfService]
             report(
                 first.value.position, first.path,
-                found: "the first of \(elements.count) backends of one service that is too many",
+                found:
+                    "number \(Limits.backendsOfService + 1) of \(elements.count) backends of one "
+                    + "service",
                 accepted: "at most \(Limits.backendsOfService) backends in a service")
         }
         var (names, addresses) = (Distinct<String>(), Distinct<IPAddress>())

@@ -32,6 +32,14 @@ private func words(for problem: String, at character: Unicode.Scalar?) -> Words 
     if problem == "found character that cannot start any token", let character, character != "\t" {
         return ("\(shown(String(character))) before a text", "such a text in quotes")
     }
+    // `::1` in a list or mapping of one line: YAML takes the colon for one behind a key.
+    if character == ":",
+        ["did not find expected node content", "found unexpected ':'"].contains(problem)
+    {
+        return (
+            "a \":\" without a key", "an IPv6 address in quotes, like \"2001:db8::1\""
+        )
+    }
     return explanations[problem] ?? ("no YAML: \(problem)", "one document")
 }
 

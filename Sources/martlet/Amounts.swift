@@ -8,6 +8,11 @@ func rate(_ perSecond: Double?) -> String {
     return digits(perSecond / unit) + name
 }
 
+/// `1 service`, `2 services`
+func count(_ number: Int, _ thing: String) -> String {
+    number == 1 ? "1 \(thing)" : "\(number) \(thing)s"
+}
+
 /// A part of a whole: `33.3 %`.
 func percentage(_ share: Double) -> String { "\(tenths(share * 100)) %" }
 

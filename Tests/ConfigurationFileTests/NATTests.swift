@@ -53,10 +53,10 @@ struct NATTests {
             ),
             (
                 "192.0.2.0/24", [],
-                "nat-addresses[0]: found 2^8 addresses after 0, accepted: at most"
+                "nat-addresses[0]: found 256 addresses, accepted: at most"
             ),
-            ("10.9.0.0/25, 10.8.0.0/25", [], "[1]: found 128 addresses after 128"),
-            ("10.0.0.0/8", [], "found 2^24 addresses after 0"),
+            ("10.9.0.0/25, 10.8.0.0/25", [], "[1]: found 128 addresses after 128 others"),
+            ("10.0.0.0/8", [], "found 16777216 addresses, accepted"),
             (
                 "203.0.113.1", [],
                 "found \"203.0.113.1\", which has an address in common with the VIP 203.0.113.1 in "

@@ -15,6 +15,12 @@ struct SyntaxTests {
             ("a: {b: 1\nc", "2:2: found neither \",\" nor \"}\" in what begins in line 1"),
             ("a: {b: 1", "1:9: found neither \",\" nor \"}\", accepted: a mapping like"),
             ("- a\nb: c", "2:1: found what is no entry of its list in what begins in line 1"),
+            (
+                "a: [::1, b]",
+                "1:5: found a \":\" without a key, accepted: an IPv6 address in quotes, like"
+            ),
+            ("a: { b: ::1 }", "1:9: found a \":\" without a key, accepted: an IPv6 address"),
+            ("a: [b, fd00::]", "found a \":\" without a key, accepted: an IPv6 address in"),
             ("a: @b", "1:4: found \"@\" before a text, accepted: such a text in quotes"),
             ("a: \"b", "found the end of the file inside a text in quotes, accepted"),
             ("a: \"\\q\"", "found an escape that YAML does not know, accepted: a text in single"),

@@ -128,7 +128,7 @@ struct TogetherTests {
         #expect(found.count == 1)
         #expect(
             found.first?.contains(
-                "services[1].access.deny[31768]: found the first of 32769 prefixes") == true,
+                "services[1].access.deny[31768]: found number 32769 of 32769 prefixes") == true,
             "\(found.map { $0.prefix(200) })")
     }
 }

@@ -23,6 +23,12 @@ private let services: [Change] = [
     ("192.168.1.100", "192.168.1.254", nil),
     ("192.168.1.100", "192.168.1.256", "services[0].vip: found \"192.168.1.256\""),
     ("192.168.1.100", "192.168.1.100/32", nil), ("192.168.1.100", "192.168.2.0/28", nil),
+    (
+        "192.168.1.100", "192.168.1.9/0",
+        "found \"192.168.1.9/0\", which has bits beyond the 0 of the prefix, accepted: an IPv4 or "
+            + "IPv6 address, like 192.0.2.1, or a prefix, like 192.0.2.0/28"
+    ),
+    ("192.168.1.100", "192.168.1.9/30", "(did you mean 192.168.1.8/30?)"),
     ("192.168.1.100", "192.168.1.100/33", "accepted: a length from 0 to 32 after the"),
     ("192.168.1.100", "192.168.1.100/", "accepted: a length from 0 to 32"),
     ("192.168.1.100", "192.168.1.100/028", "accepted: a length from 0 to 32"),
@@ -105,6 +111,8 @@ private let ports: [Change] = [
     ("port: 80", "ports: [80, 80]", "found 80, of which a part is in line 5 already"),
     ("port: 80", "ports: { a: 80 }", "services[0].ports: found a mapping"),
     ("port: 80", "port: 80\n    ports: 81", "6:5: services[0].ports: found the key besides port"),
+    ("port: 80", "port: 0\n    ports: 81", "5:11: services[0].port: found 0"),
+    ("port: 80", "port: 80\n    ports: [81, x]", "6:17: services[0].ports[1]: found \"x\""),
     ("port: 80", "prots: 80", "(did you mean ports?)"),
 ]
 
@@ -347,10 +355,10 @@ struct ValuesTests {
         let tooMany = errors(file([4096, 4096, 4096, 4096]))
         #expect(tooMany.count == 1)
         #expect(
-            tooMany.first?.contains("services[3].backends[4095]: found the first of 16384") == true)
+            tooMany.first?.contains("services[3].backends[4095]: found number 16384 of") == true)
         #expect(errors(file(Array(repeating: 1, count: 16383))) == [])
         #expect(
             errors(file(Array(repeating: 1, count: 16384))).first?
-                .contains("services[16383]: found the first of 16384 services") == true)
+                .contains("services[16383]: found number 16384 of 16384 services") == true)
     }
 }
