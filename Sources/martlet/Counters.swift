@@ -15,6 +15,8 @@ struct Counters: AsyncParsableCommand {
             + "received. Bytes are those of the frames as they came in. A running controller "
             + "adds names and rates; without one, or with --pins, the pinned tables are read.")
 
+    @Flag(help: "Show the verdicts that no packet had, too; JSON always has them.")
+    var all = false
     @OptionGroup var show: ShowOptions
     @OptionGroup var socket: SocketOption
     @Option(help: "Read the tables pinned in this directory, and ask no controller.")
@@ -23,11 +25,25 @@ struct Counters: AsyncParsableCommand {
     func run() async throws {
         do {
             var source = CountersSource(socket: socket, pins: pins)
-            try await show.show({ try await source.report() }, text: text)
+            try await show.show(
+                {
+                    let report = try await source.report()
+                    return Shown(
+                        report: report, isOnlyReading: !source.isControllerAsked && !show.watch)
+                },
+                text: { text($0.report, isWhole: all, isOnlyReading: $0.isOnlyReading) })
         } catch {
             throw refused(error)
         }
     }
+}
+
+/// A report, and what its text has to say beside it.
+private struct Shown: Encodable {
+    let report: CountersReport
+    let isOnlyReading: Bool
+
+    func encode(to encoder: any Encoder) throws { try report.encode(to: encoder) }
 }
 
 /// Where the counters come from: the controller, while there is one; else the pinned tables.
@@ -35,7 +51,7 @@ private struct CountersSource {
     private let socket: SocketOption
     /// What is read when no controller is asked.
     private let directory: PinDirectory
-    private var isControllerAsked: Bool
+    private(set) var isControllerAsked: Bool
     private var tables: PinnedTables?
 
     init(socket: SocketOption, pins: String?) {

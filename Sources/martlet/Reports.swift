@@ -7,13 +7,13 @@ func text(_ status: Status) -> String {
         "\(interface.name): program \(interface.program), \(interface.mode ?? "mode not known")"
     }
     if status.interfaces.isEmpty { lines.append("the program runs on no interface") }
-    lines.append(rates(over: status.interval))
+    lines.append(rates(over: status.interval) ?? "rates are not known yet")
     for service in status.services { lines += [""] + section(service, at: status) }
     return lines.joined(separator: "\n")
 }
 
-private func rates(over interval: Double?) -> String {
-    interval.map { "rates are those of the last \(tenths($0)) s" } ?? "rates are not known yet"
+private func rates(over interval: Double?) -> String? {
+    interval.map { "rates are those of the last \(tenths($0)) s" }
 }
 
 private func section(_ service: Status.Service, at status: Status) -> [String] {
@@ -90,12 +90,19 @@ private func place(_ address: String, _ port: UInt16?) -> String {
 }
 
 /// The text of `martlet counters`.
-func text(_ report: CountersReport) -> String {
+///
+/// - Parameters:
+///   - isWhole: With the verdicts that no packet had, too.
+///   - isOnlyReading: Whether nobody reads the tables a second time, so that there never are rates.
+func text(
+    _ report: CountersReport, isWhole: Bool = false, isOnlyReading: Bool = false
+) -> String {
     let columns: [(String, Table.Alignment)] = [
         ("PACKETS", .right), ("BYTES", .right), ("PKT/S", .right), ("BIT/S", .right), ("", .left),
     ]
     var table = Table(columns)
-    for verdict in report.verdicts {
+    let shown = report.verdicts.filter { isWhole || $0.traffic.packets > 0 }
+    for verdict in shown {
         table.add(cells(verdict.traffic) + ["\(verdict.name): \(verdict.text)"])
     }
     table.add(cells(report.received) + ["received in all"])
@@ -109,7 +116,17 @@ func text(_ report: CountersReport) -> String {
                 cells(backend.traffic) + ["  to \(name)\(place(backend.address, backend.port))"])
         }
     }
-    return (table.lines() + ["", rates(over: report.interval)]).joined(separator: "\n")
+    var remarks = [""]
+    let hidden = report.verdicts.count - shown.count
+    if hidden > 0 {
+        remarks.append("no packet had \(count(hidden, "other verdict")); --all shows them")
+    }
+    remarks.append(
+        rates(over: report.interval)
+            ?? (isOnlyReading
+                ? "no rates: the tables were read once; --watch has them"
+                : "rates are not known yet"))
+    return (table.lines() + remarks).joined(separator: "\n")
 }
 
 private func cells(_ traffic: Traffic) -> [String] {

@@ -75,10 +75,11 @@ struct ReportTests {
                 """)
     }
 
-    @Test(arguments: [
-        ("10.0.0.1", 8080, "10.0.0.1:8080 by"), ("10.0.0.1", nil, "10.0.0.1 by"),
-        ("2001:db8::1", 8080, "[2001:db8::1]:8080 by"), ("2001:db8::1", nil, "2001:db8::1 by"),
-    ] as [(String, UInt16?, String)])
+    @Test(
+        arguments: [
+            ("10.0.0.1", 8080, "10.0.0.1:8080 by"), ("10.0.0.1", nil, "10.0.0.1 by"),
+            ("2001:db8::1", 8080, "[2001:db8::1]:8080 by"), ("2001:db8::1", nil, "2001:db8::1 by"),
+        ] as [(String, UInt16?, String)])
     func `a backend is shown with its port if it has one of its own`(
         address: String, port: UInt16?, shown: String
     ) {
@@ -138,7 +139,7 @@ struct ReportTests {
         }
         let meter = Meter(reading(12_000, at: 2), since: reading(10_000, at: 0))
         #expect(
-            text(CountersReport(meter, of: contents)) == """
+            text(CountersReport(meter, of: contents), isWhole: true) == """
                 PACKETS   BYTES  PKT/S  BIT/S
                   12000  720000  1.0 k  480 k  FORWARD_L2_DSR: forwarded
                       0       0      0      0  DROP_TRUNCATED: header cut short
@@ -149,6 +150,27 @@ struct ReportTests {
 
                 rates are those of the last 2.0 s
                 """)
+    }
+
+    @Test func `counters leave out verdicts that no packet had, and say how many`() {
+        func report(_ packets: [UInt64]) -> CountersReport {
+            CountersReport(
+                verdicts: packets.enumerated().map {
+                    .init(
+                        name: "V\($0.offset)", text: "v",
+                        count: Count(packets: $0.element, bytes: $0.element * 60))
+                }, taken: Self.taken)
+        }
+        #expect(
+            text(report([0, 1, 0]), isOnlyReading: true) == """
+                PACKETS  BYTES  PKT/S  BIT/S
+                      1     60      -      -  V1: v
+                      1     60      -      -  received in all
+
+                no packet had 2 other verdicts; --all shows them
+                no rates: the tables were read once; --watch has them
+                """)
+        #expect(text(report([0, 1])).contains("no packet had 1 other verdict; --all shows them"))
     }
 
     @Test func `counters without a reading before have no rates, and say so`() {
