@@ -39,6 +39,22 @@ public struct Failure: Error, Sendable {
         self.log = nil
     }
 
+    /// The cure where the kernel says who may and who may not. Which capabilities would do instead
+    /// depends on all that somebody is about to do: see ``needing(_:)``.
+    public static let needsRoot = "run as root"
+
+    /// The same refusal, with the capabilities named that would do, if it was lack of them.
+    public func needing(_ capabilities: [String]) -> Failure {
+        guard code == EPERM, cure == Self.needsRoot, let last = capabilities.last else {
+            return self
+        }
+        let others = capabilities.dropLast().joined(separator: ", ")
+        return cured(
+            by: "\(Self.needsRoot), or with "
+                + (others.isEmpty
+                    ? "the capability \(last)" : "the capabilities \(others) and \(last)"))
+    }
+
     /// The same refusal with what to do about it.
     public func cured(by cure: String) -> Failure {
         Failure(operation, subject, code: code, cure: cure, log: log)
@@ -59,10 +75,7 @@ extension Failure: CustomStringConvertible {
 }
 
 /// What helps, whatever was asked for.
-private let cures: [Int32: String] = [
-    EPERM: "run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
-    EACCES: "run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
-]
+private let cures: [Int32: String] = [EPERM: Failure.needsRoot, EACCES: Failure.needsRoot]
 
 /// Turns a negative result of libbpf into a ``Failure``.
 ///

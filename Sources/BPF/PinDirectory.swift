@@ -8,15 +8,33 @@ public struct PinDirectory: Sendable, Hashable {
 
     public init(_ path: String) { self.path = path }
 
+    /// Where systems have their BPF file system.
+    public static let standardParent = "/sys/fs/bpf"
+
     /// The path of the entry `name`.
     public func path(of name: String) -> String { "\(path)/\(name)" }
 
     /// Whether there is an entry `name`.
-    public func contains(_ name: String) -> Bool { access(path(of: name), F_OK) == 0 }
+    ///
+    /// - Throws: What may not be seen is not missing.
+    public func contains(_ name: String) throws(Failure) -> Bool {
+        if access(path(of: name), F_OK) == 0 { return true }
+        guard errno == ENOENT || errno == ENOTDIR else {
+            throw Failure("look into", path, code: errno)
+        }
+        return false
+    }
 
     /// The names of the entries, sorted; none if there is no such directory.
-    public func entries() -> [String] {
-        guard let directory = opendir(path) else { return [] }
+    ///
+    /// - Throws: What may not be seen is not missing.
+    public func entries() throws(Failure) -> [String] {
+        guard let directory = opendir(path) else {
+            guard errno == ENOENT || errno == ENOTDIR else {
+                throw Failure("look into", path, code: errno)
+            }
+            return []
+        }
         defer { closedir(directory) }
         var names: [String] = []
         while let entry = readdir(directory) {
@@ -32,9 +50,14 @@ public struct PinDirectory: Sendable, Hashable {
     public func create() throws(Failure) {
         let parent = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         guard linux_is_bpf_file_system(parent) == 1 else {
+            let isStandardThere = linux_is_bpf_file_system(Self.standardParent) == 1
             throw Failure(
                 "pin in", path, because: "\(parent) is not a BPF file system",
-                cure: "mount -t bpf bpf /sys/fs/bpf")
+                cure: isStandardThere
+                    ? "choose a directory in \(Self.standardParent)"
+                    : "mount -t bpf bpf \(Self.standardParent)"
+                        + (parent == Self.standardParent
+                            ? "" : ", and choose a directory in it"))
         }
         guard mkdir(path, 0o700) == 0 || errno == EEXIST else {
             throw Failure("make directory", path, code: errno)

@@ -10,13 +10,25 @@ public struct XDPHook: Sendable, Hashable {
 
     /// Looks the interface up by its name, in the calling thread's network namespace.
     public init(on interface: String) throws(Failure) {
-        index = if_nametoindex(interface)
-        guard index > 0 else {
-            throw Failure(
-                "find interface", interface, code: errno,
-                cure: "this machine has: \(Self.interfaceNames().joined(separator: ", "))")
-        }
+        self = try Self.all(on: [interface])[0]
+    }
+
+    private init(_ interface: String, _ index: UInt32) {
         self.interface = interface
+        self.index = index
+    }
+
+    /// Looks all of the interfaces up; the error names each that is missing.
+    public static func all(on interfaces: [String]) throws(Failure) -> [XDPHook] {
+        let hooks = interfaces.map { XDPHook($0, if_nametoindex($0)) }
+        let missing = hooks.filter { $0.index == 0 }.map(\.interface)
+        guard missing.isEmpty else {
+            throw Failure(
+                missing.count == 1 ? "find interface" : "find interfaces",
+                missing.joined(separator: ", "), code: ENODEV,
+                cure: "this machine has: \(interfaceNames().joined(separator: ", "))")
+        }
+        return hooks
     }
 
     /// What is there.

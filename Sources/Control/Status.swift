@@ -7,7 +7,7 @@ public struct Status: Hashable, Sendable, Codable {
     public var taken: Date
     /// Over how many seconds the rates are; nil: there are none.
     public var interval: Double?
-    /// Where the program runs.
+    /// Where the program runs, and where it should.
     public var interfaces: [Interface]
     /// In the order of the configuration.
     public var services: [Service]
@@ -21,18 +21,23 @@ public struct Status: Hashable, Sendable, Codable {
         self.services = services
     }
 
-    /// A program on an interface.
+    /// An interface of the configuration, or another one where the program runs.
     public struct Interface: Hashable, Sendable, Codable {
         public var name: String
         /// `native` or `generic`; nil: not known.
         public var mode: String?
-        /// The kernel's number of the program, as `ip link` and `bpftool` show it.
-        public var program: UInt32
+        /// The kernel's number of the program, as `ip link` and `bpftool` show it; nil: none.
+        public var program: UInt32?
+        /// Why the program does not run there, in words; nil: it does.
+        public var obstacle: String?
 
-        public init(name: String, mode: String?, program: UInt32) {
+        public init(
+            name: String, mode: String? = nil, program: UInt32? = nil, obstacle: String? = nil
+        ) {
             self.name = name
             self.mode = mode
             self.program = program
+            self.obstacle = obstacle
         }
     }
 

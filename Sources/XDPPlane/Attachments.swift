@@ -20,16 +20,37 @@ public struct Attachments: Sendable {
     /// What is attached now, in the order of the interfaces' numbers.
     public func present() throws(Failure) -> [Attachment] {
         var found: [Attachment] = []
-        for name in linkPins {
+        for name in try linkPins() {
             let attachment = try Link(pinnedAt: pins.path(of: name), name: name).attachment()
             guard let interface = interfaceName(attachment.interface) else { continue }
-            let occupant = try XDPHook(on: interface).occupant()
-            found.append(
-                Attachment(
-                    interface: interface, mode: occupant?.mode, program: attachment.program))
+            found.append(self.attachment(of: attachment.program, to: interface))
         }
         return found
     }
+
+    /// An interface that goes while it is asked has no mode.
+    private func attachment(of program: UInt32, to interface: String) -> Attachment {
+        let occupant = try? XDPHook(on: interface).occupant()
+        return Attachment(interface: interface, mode: occupant?.mode, program: program)
+    }
+
+    /// Whether one of our links is what holds `occupant` on the hook.
+    func holds(_ occupant: XDPHook.Occupant, on hook: XDPHook) -> Bool {
+        let path = pins.path(of: pinName(hook.index))
+        guard let link = try? Link(pinnedAt: path, name: hook.interface),
+            let attachment = try? link.attachment()
+        else { return false }
+        return attachment.interface == hook.index && attachment.program == occupant.program
+    }
+
+    /// Whether there is a pin for the hook: nobody has ended the attachment, though the kernel may
+    /// have.
+    public func isPinned(_ hook: XDPHook) throws(Failure) -> Bool {
+        try pins.contains(pinName(hook.index))
+    }
+
+    /// Whether there is a program that ``add(_:mode:)`` can attach.
+    public func haveProgram() throws(Failure) -> Bool { try pins.contains(programPin) }
 
     /// Has `program`, and no older one of ours, on all of `hooks` and nowhere else.
     ///
@@ -37,6 +58,14 @@ public struct Attachments: Sendable {
     /// leaves everything as it was. Where an older program of ours runs it is replaced with no
     /// packet in between.
     public func set(
+        _ program: borrowing Program, on hooks: [XDPHook], mode: AttachMode
+    ) throws(Failure) {
+        try put(program, on: hooks, mode: mode)
+        try drop { index in !hooks.contains { $0.index == index } }
+    }
+
+    /// The same, but leaves alone what runs elsewhere.
+    func put(
         _ program: borrowing Program, on hooks: [XDPHook], mode: AttachMode
     ) throws(Failure) {
         var replaced: [XDPHook] = []
@@ -50,27 +79,36 @@ public struct Attachments: Sendable {
             try Link(pinnedAt: path, name: hook.interface).update(to: program)
         }
         try replacePin(of: program)
-        try drop { index in !hooks.contains { $0.index == index } }
     }
 
-    /// Attaches the pinned program to one more interface.
-    public func add(_ hook: XDPHook, mode: AttachMode) throws(Failure) {
-        guard pins.contains(programPin) else {
+    /// Attaches the pinned program to one more interface; says what runs there then.
+    @discardableResult
+    public func add(_ hook: XDPHook, mode: AttachMode) throws(Failure) -> Attachment {
+        guard try haveProgram() else {
+            let cure =
+                try pins.holder().map {
+                    "stop the controller that runs (\($0)), and start `martlet run` anew: it loads "
+                        + "the program and pins it there"
+                } ?? "start `martlet run` once: it loads the program and pins it there"
             throw Failure(
                 "attach to", hook.interface, because: "there is no program in \(pins.path)",
-                cure: "start `martlet run` once: it loads the program and pins it there")
-        }
-        if try isOurs(hook, mode) { return }
-        if Tables.arePinned(in: pins), try includeVeth([hook]) {
-            try redirectReplies(true, by: Tables.settings(pinnedIn: pins))
+                cure: cure)
         }
         let program = try Program(pinnedAt: pins.path(of: programPin), name: "martlet")
-        try attach(program, to: [hook], mode: mode)
+        if try !isOurs(hook, mode) {
+            if try Tables.arePinned(in: pins), try includeVeth([hook]) {
+                try redirectReplies(true, by: Tables.settings(pinnedIn: pins))
+            }
+            try attach(program, to: [hook], mode: mode)
+        }
+        // Of an interface that has gone nothing is left but the pin.
+        try drop { index in interfaceName(index) == nil }
+        return attachment(of: try program.id(), to: hook.interface)
     }
 
     /// Ends the attachment to one interface; says whether there was one.
     public func remove(_ hook: XDPHook) throws(Failure) -> Bool {
-        guard pins.contains(pinName(hook.index)) else { return false }
+        guard try isPinned(hook) else { return false }
         try pins.remove(pinName(hook.index))
         return true
     }
@@ -82,9 +120,9 @@ public struct Attachments: Sendable {
         return wasThere
     }
 
-    /// The same, but leaves the directory: whoever starts holds its lock.
-    func removeEntries() throws(Failure) -> Bool {
-        let entries = pins.entries()
+    /// The same, but leaves the directory: whoever starts or runs holds its lock.
+    public func removeEntries() throws(Failure) -> Bool {
+        let entries = try pins.entries()
         // Links first: no packet meets a program whose tables are going.
         for name in entries where name.hasPrefix(linkPrefix) { try pins.remove(name) }
         for name in entries where !name.hasPrefix(linkPrefix) { try pins.remove(name) }
@@ -97,10 +135,12 @@ public struct Attachments: Sendable {
 
     private func pinName(_ index: UInt32) -> String { "\(linkPrefix)\(index)" }
 
-    private var linkPins: [String] { pins.entries().filter { $0.hasPrefix(linkPrefix) } }
+    private func linkPins() throws(Failure) -> [String] {
+        try pins.entries().filter { $0.hasPrefix(linkPrefix) }
+    }
 
     private func drop(where isUnwanted: (UInt32) -> Bool) throws(Failure) {
-        for name in linkPins {
+        for name in try linkPins() {
             if let index = UInt32(name.dropFirst(linkPrefix.count)), isUnwanted(index) {
                 try pins.remove(name)
             }
@@ -111,7 +151,7 @@ public struct Attachments: Sendable {
     /// removed.
     private func isOurs(_ hook: XDPHook, _ mode: AttachMode) throws(Failure) -> Bool {
         let name = pinName(hook.index)
-        guard pins.contains(name) else { return false }
+        guard try pins.contains(name) else { return false }
         let link = try Link(pinnedAt: pins.path(of: name), name: hook.interface)
         let attached = try link.attachment().interface == hook.index
         let occupant = try hook.occupant()
@@ -150,15 +190,12 @@ public struct Attachments: Sendable {
                 toInterface: hook.index, named: hook.interface, mode: mode)
         } catch {
             if error.code == EBUSY || error.code == EEXIST, let occupant = try hook.occupant() {
-                throw error.cured(
-                    by: "\(hook.interface) already has an XDP program (id \(occupant.program)); "
-                        + "remove it: `ip link set dev \(hook.interface) xdp off`, or end what "
-                        + "holds it")
+                throw error.cured(by: cure(for: occupant, on: hook, beside: pins))
             }
             if mode == .native, driverRefusals.contains(error.code) {
                 throw error.cured(
                     by: "the driver can't run XDP as \(hook.interface) is set up; "
-                        + "`attach-mode: generic` works everywhere, `auto` takes what works")
+                        + "mode `generic` works everywhere, `auto` takes what works")
             }
             throw error
         }

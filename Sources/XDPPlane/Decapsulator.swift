@@ -12,20 +12,21 @@ public struct Decapsulator: Sendable {
 
     public init(pins: PinDirectory) { self.pins = pins }
 
-    /// Takes packets for `addresses` out of their tunnels when they arrive on `hook`.
+    /// Takes packets for `addresses` out of their tunnels when they arrive on `hook`; on other
+    /// interfaces it goes on with what it was told for those.
     ///
-    /// Asked again it replaces program and addresses, without a packet in between; counters then
-    /// begin at 0.
+    /// Asked again it replaces program and addresses, without a packet in between. All interfaces
+    /// count together.
     public func start(
         on hook: XDPHook, for addresses: [IPAddress], guePort: UInt16, mode: AttachMode
-    ) throws(Failure) {
+    ) throws(Failure) -> Attachments.Attachment {
         try requireKernel(XDPPlane.oldestKernel)
         guard addresses.count <= Int(MARTLET_LOCAL_ADDRESS_LIMIT.rawValue) else {
             throw Failure(
                 "decapsulate for", "\(addresses.count) addresses",
                 because: "the table holds \(MARTLET_LOCAL_ADDRESS_LIMIT.rawValue)", cure: nil)
         }
-        let object = try Self.load()
+        let object = try load()
         let program = try object.program(named: Self.programName)
         let local = try object.map(
             named: "local_addresses", key: martlet_local_address.self, value: UInt32.self)
@@ -39,24 +40,36 @@ public struct Decapsulator: Sendable {
             })
         let counters = try object.map(
             named: Self.countersName, key: UInt32.self, value: martlet_count.self)
-        let isNew = pins.entries().isEmpty
+        let isNew = try pins.entries().isEmpty
         try pins.create()
         do throws(Failure) {
-            try attachments.set(program, on: [hook], mode: mode)
+            try attachments.put(program, on: [hook], mode: mode)
             try pins.remove(Self.countersName)
             try counters.pin(at: pins.path(of: Self.countersName))
+            // Leaves it as it is, and tells of it.
+            return try attachments.add(hook, mode: mode)
         } catch {
             if isNew { _ = try attachments.removeAll() }
             throw error
         }
     }
 
-    /// Ends it; says whether there was anything to end.
+    /// Ends it on one interface, and with the last one altogether; says whether it ran there.
+    public func stop(on hook: XDPHook) throws(Failure) -> Bool {
+        let wasThere = try attachments.remove(hook)
+        if wasThere, try attachments.present().isEmpty { _ = try attachments.removeAll() }
+        return wasThere
+    }
+
+    /// Ends it everywhere; says whether there was anything to end.
     public func stop() throws(Failure) -> Bool { try attachments.removeAll() }
+
+    /// Whether the pins are those of a decapsulator.
+    public func isThere() throws(Failure) -> Bool { try pins.contains(Self.countersName) }
 
     /// What became of the packets; nil if it does not run.
     public func counters() throws(Failure) -> [PlaneCounters.Verdict]? {
-        guard pins.contains(Self.countersName) else { return nil }
+        guard try isThere() else { return nil }
         let counters = try Map<UInt32, martlet_count>(
             pinnedAt: pins.path(of: Self.countersName), name: Self.countersName)
         var verdicts: [PlaneCounters.Verdict] = []
@@ -75,8 +88,24 @@ public struct Decapsulator: Sendable {
     static let programName = "martlet_decap"
     private static let countersName = "decapsulation_counters"
 
-    static func load() throws(Failure) -> Object {
+    static func load() throws(Failure) -> Object { try file().load() }
+
+    /// With the counters that are pinned, if there are any.
+    private func load() throws(Failure) -> Object {
+        let file = try Self.file()
+        if try isThere() {
+            let present = try Map<UInt32, martlet_count>(
+                pinnedAt: pins.path(of: Self.countersName), name: Self.countersName)
+            // Those of another version count other things.
+            if present.capacity == Int(MARTLET_DECAPSULATION_COUNT.rawValue) {
+                try file.reuse(present)
+            }
+        }
+        return try file.load()
+    }
+
+    private static func file() throws(Failure) -> ObjectFile {
         let image = decodeBase64(Images.decapsulate)
-        return try ObjectFile(named: "decapsulate", image: image.span).load()
+        return try ObjectFile(named: "decapsulate", image: image.span)
     }
 }

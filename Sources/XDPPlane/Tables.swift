@@ -217,7 +217,9 @@ package struct Tables: ~Copyable, Sendable {
     ) throws(Failure) -> Map<UInt32, martlet_settings> { try pinned("settings", pins) }
 
     /// Whether someone pinned a whole set of maps.
-    static func arePinned(in pins: PinDirectory) -> Bool { pins.contains("settings") }
+    static func arePinned(in pins: PinDirectory) throws(Failure) -> Bool {
+        try pins.contains("settings")
+    }
 }
 
 private func pinned<Key, Value>(

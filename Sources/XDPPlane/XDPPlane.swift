@@ -23,7 +23,7 @@ public final class XDPPlane: DataPlane {
         try requireKernel(Self.oldestKernel)
         let image = decodeBase64(Images.martlet)
         let file = try ObjectFile(named: "martlet", image: image.span)
-        if Tables.arePinned(in: pins) {
+        if try Tables.arePinned(in: pins) {
             let tables = try Tables(pinnedIn: pins)
             try tables.reuse(in: file)
             let program = try file.load().program(named: "martlet")
@@ -51,7 +51,7 @@ public final class XDPPlane: DataPlane {
 
     /// Opens what is pinned in `pins`, to look at it; nil if nothing is.
     public init?(lookingAt pins: PinDirectory) throws(Failure) {
-        guard Tables.arePinned(in: pins) else { return nil }
+        guard try Tables.arePinned(in: pins) else { return nil }
         let tables = try Tables(pinnedIn: pins)
         let program = try Program(pinnedAt: pins.path(of: "program"), name: "martlet")
         let records = try MappedArray<UInt64>(tables.backends)
@@ -69,10 +69,9 @@ public final class XDPPlane: DataPlane {
     public func attach(
         to interfaces: [String], mode: AttachMode, pins: PinDirectory
     ) throws(Failure) {
-        var hooks: [XDPHook] = []
-        for interface in interfaces { hooks.append(try XDPHook(on: interface)) }
+        let hooks = try XDPHook.all(on: interfaces)
         let attachments = Attachments(pins: pins)
-        let areNew = !Tables.arePinned(in: pins)
+        let areNew = try !Tables.arePinned(in: pins)
         if areNew {
             // Pins without settings are those of a start that was killed half-way.
             _ = try attachments.removeEntries()

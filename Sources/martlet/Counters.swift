@@ -33,7 +33,7 @@ struct Counters: AsyncParsableCommand {
                 },
                 text: { text($0.report, isWhole: all, isOnlyReading: $0.isOnlyReading) })
         } catch {
-            throw refused(error)
+            throw refused(error, needing: ["CAP_SYS_ADMIN"])
         }
     }
 }
@@ -86,10 +86,6 @@ private struct PinnedTables {
     }
 
     init(_ pins: PinDirectory) throws {
-        // What may not be seen is not missing.
-        if unsafe access(pins.path, X_OK) != 0, errno == EACCES {
-            throw BPF.Failure("read counters in", pins.path, code: EACCES)
-        }
         if let plane = try XDPPlane(lookingAt: pins) {
             source = .balancer(plane)
         } else if try Decapsulator(pins: pins).counters() != nil {

@@ -9,27 +9,39 @@ import XDPPlane
 struct Decapsulate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "On a backend: take packets out of IP tunnels addressed to this host.",
-        discussion: "It goes on after the command ends. Run it again after an address changed; "
-            + "with --stop it ends. `martlet counters --pins` shows what became of the packets.")
+        discussion: "It goes on after the command ends, on one interface or several. Run it again "
+            + "after an address changed; with --stop it ends. `martlet counters --pins` shows what "
+            + "became of the packets.")
 
-    @Argument(help: "The interface on which the tunnelled packets arrive.")
-    var interface: String
+    @Argument(help: "The interface on which the tunnelled packets arrive; none with --stop: all.")
+    var interface: String?
     @OptionGroup var mode: ModeOption
     @Option(help: "The UDP port on which GUE arrives; 0: none.")
     var guePort: UInt16 = 6080
-    @Flag(help: "End it.")
+    @Flag(help: "End it on the interface.")
     var stop = false
     @Option(help: "The directory of the BPF file system that holds the program.")
     var pins = PinOptions.decapsulator
 
+    func validate() throws {
+        guard stop || interface != nil else {
+            throw ValidationError("name the interface on which the tunnelled packets arrive")
+        }
+    }
+
     func run() throws {
         do {
             let decapsulator = Decapsulator(pins: PinDirectory(pins))
-            if stop {
+            guard let interface else {
                 print(try decapsulator.stop() ? "stopped" : "nothing was running")
                 return
             }
             let hook = try XDPHook(on: interface)
+            if stop {
+                let wasThere = try decapsulator.stop(on: hook)
+                print("\(wasThere ? "stopped" : "nothing was running") on \(interface)")
+                return
+            }
             var routes = try RouteSocket()
             let addresses = try routes.addresses()
                 .filter { $0.interface == hook.index }.map(\.address)
@@ -37,11 +49,13 @@ struct Decapsulate: ParsableCommand {
                 throw BPF.Failure(
                     "decapsulate on", interface, because: "it has no address", cure: nil)
             }
-            try decapsulator.start(on: hook, for: addresses, guePort: guePort, mode: mode.mode)
+            let attachment = try decapsulator.start(
+                on: hook, for: addresses, guePort: guePort, mode: mode.mode)
+            print(words(attachment))
             let list = addresses.map(\.description).joined(separator: ", ")
             print("takes tunnelled packets for \(list)")
         } catch {
-            throw refused(error)
+            throw refused(error, needing: ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"])
         }
     }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BPF
 import Balancing
+import XDPPlane
 
 /// The command line: parses, prints, decides nothing.
 @main
@@ -29,19 +30,26 @@ struct PinOptions: ParsableArguments {
 
 /// Where in the receive path a program is put.
 struct ModeOption: ParsableArguments {
-    @Option(
-        help: "Where in the receive path: native, generic or auto.",
-        transform: { text in
-            guard let mode = AttachMode(rawValue: text) else {
-                throw ValidationError("\"\(text)\" is not native, generic or auto")
-            }
-            return mode
-        })
-    var mode = AttachMode.auto
+    @Option(help: "Where in the receive path; auto: native where the driver can, else generic.")
+    var mode = AttachMode.native
+}
+
+/// `eth1: program 42, native`
+func words(_ attachment: Attachments.Attachment) -> String {
+    let mode = attachment.mode.map { "\($0)" } ?? "mode not known"
+    return "\(attachment.interface): program \(attachment.program), \(mode)"
 }
 
 /// Ends the command with what was refused on standard error.
-func refused(_ error: any Error, status: Int32 = 1) -> ExitCode {
-    printError("\(error)")
+///
+/// - Parameter capabilities: What the command takes, of those who are not root.
+func refused(
+    _ error: any Error, status: Int32 = 1, needing capabilities: [String] = []
+) -> ExitCode {
+    if let failure = error as? BPF.Failure {
+        printError("\(failure.needing(capabilities))")
+    } else {
+        printError("\(error)")
+    }
     return ExitCode(status)
 }

@@ -3,13 +3,20 @@ import Control
 
 /// The text of `martlet status`.
 func text(_ status: Status) -> String {
-    var lines = status.interfaces.map { interface in
-        "\(interface.name): program \(interface.program), \(interface.mode ?? "mode not known")"
-    }
+    var lines = status.interfaces.flatMap(words)
     if status.interfaces.isEmpty { lines.append("the program runs on no interface") }
     lines.append(rates(over: status.interval) ?? "rates are not known yet")
     for service in status.services { lines += [""] + section(service, at: status) }
     return lines.joined(separator: "\n")
+}
+
+private func words(_ interface: Status.Interface) -> [String] {
+    guard let program = interface.program else {
+        let reason = (interface.obstacle ?? "not known why").split(separator: "\n")
+        return ["\(interface.name): NOT ATTACHED: \(reason[0])"]
+            + reason.dropFirst().map(String.init)
+    }
+    return ["\(interface.name): program \(program), \(interface.mode ?? "mode not known")"]
 }
 
 private func rates(over interval: Double?) -> String? {

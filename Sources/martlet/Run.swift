@@ -42,7 +42,7 @@ struct Run: AsyncParsableCommand {
             try await balance(desired, pins)
             _ = consume lock
         } catch {
-            throw refused(error)
+            throw refused(error, needing: ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"])
         }
     }
 
@@ -51,13 +51,24 @@ struct Run: AsyncParsableCommand {
         logger.logLevel = .info
         let plane = try XDPPlane(takingOver: pins)
         let controller = try Controller(desired, on: plane, logger: logger)
+        let keeper = AttachmentKeeper(desired, pins: pins, logger: logger)
         let server = try await Server(
-            answers(controller, pins), at: socket.path, logger: logger,
+            answers(controller, keeper), at: socket.path, logger: logger,
             whenServing: { [logger] in tell(pins, logger) })
         let watcher = try NextHopWatcher(controller.addresses, on: desired.interfaces)
         try await begin(desired, pins, plane, controller)
         warn(about: desired, logger)
-        try await serve(desired, controller, server, watcher, logger)
+        try await serve(
+            [
+                server,
+                ReadingService(controller: controller, logger: logger),
+                HealthService(controller: controller, logger: logger),
+                PoolService(controller: controller, logger: logger),
+                NextHopService(
+                    controller: controller, watcher: watcher, desired: desired, logger: logger),
+                AttachmentService(keeper: keeper),
+            ], logger)
+        try tellEnd(pins, logger)
     }
 
     /// Says once what is missing on this host for packets to come here, and answers back.
@@ -87,7 +98,7 @@ struct Run: AsyncParsableCommand {
         _ desired: DesiredState, _ pins: PinDirectory, _ plane: XDPPlane,
         _ controller: Controller<XDPPlane>
     ) async throws {
-        let isFirst = pins.entries().isEmpty
+        let isFirst = try pins.entries().isEmpty
         try plane.attach(
             to: desired.interfaces, mode: desired.attachMode, pins: pins)
         do {
@@ -99,35 +110,28 @@ struct Run: AsyncParsableCommand {
     }
 
     private func answers(
-        _ controller: Controller<XDPPlane>, _ pins: PinDirectory
+        _ controller: Controller<XDPPlane>, _ keeper: AttachmentKeeper
     ) -> Answers {
         Answers(
-            status: {
-                let interfaces = try Attachments(pins: pins).present().map {
-                    Status.Interface(
-                        name: $0.interface, mode: $0.mode.map { "\($0)" }, program: $0.program)
-                }
-                return try await controller.status(on: interfaces)
-            },
+            status: { try await controller.status(on: keeper.status()) },
             counters: { try await controller.counters() })
     }
 
     private func serve(
-        _ desired: DesiredState, _ controller: Controller<XDPPlane>, _ server: Server,
-        _ watcher: NextHopWatcher, _ logger: Logger
+        _ services: [any ServiceLifecycle.Service], _ logger: Logger
     ) async throws {
         let group = ServiceGroup(
-            services: [
-                server,
-                ReadingService(controller: controller, logger: logger),
-                HealthService(controller: controller, logger: logger),
-                PoolService(controller: controller, logger: logger),
-                NextHopService(
-                    controller: controller, watcher: watcher, desired: desired, logger: logger),
-            ],
-            gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
         try await group.run()
-        logger.notice("stopped; what was forwarded still is")
+    }
+
+    /// Says what is left running, which somebody may have detached.
+    private func tellEnd(_ pins: PinDirectory, _ logger: Logger) throws {
+        let isRunning = try !Attachments(pins: pins).present().isEmpty
+        logger.notice(
+            isRunning
+                ? "stopped; what was forwarded still is"
+                : "stopped; nothing is forwarded: the program runs on no interface")
     }
 }
 

@@ -173,6 +173,21 @@ struct ReportTests {
         #expect(text(report([0, 1])).contains("no packet had 1 other verdict; --all shows them"))
     }
 
+    @Test func `status says where the program should run and does not`() {
+        var status = status(service("192.168.1.100:80/tcp", []))
+        status.interfaces.append(.init(name: "eth2", obstacle: "interface does not exist"))
+        status.interfaces.append(.init(name: "eth3", obstacle: "cannot attach: busy\n  end it"))
+        #expect(
+            text(status).hasPrefix(
+                """
+                eth1: program 42, native
+                eth2: NOT ATTACHED: interface does not exist
+                eth3: NOT ATTACHED: cannot attach: busy
+                  end it
+                rates are those
+                """))
+    }
+
     @Test func `counters without a reading before have no rates, and say so`() {
         let report = CountersReport(
             verdicts: [

@@ -71,7 +71,7 @@ struct CommandTests {
             let martlet = try builtProduct("martlet")
             let output = try await node.attempt(Self.asNobody + [martlet, "counters"])
             #expect(output.status == .exited(1))
-            #expect(output.stderr.contains("Permission denied (13)\n  run as root"))
+            #expect(output.stderr.contains("Permission denied (13)\n  run as root\n"))
             #expect(try await node.martlet("counters").succeeded)
         }
     }

@@ -67,6 +67,26 @@ struct RefusalTests {
                 """)
     }
 
+    @Test func `of several missing interfaces each is named`() async throws {
+        try await expectRefusal(
+            interfaces: "eth1, eth7, nosuch",
+            saying: """
+                cannot find interfaces eth7, nosuch: No such device (19)
+                  this machine has: lo, eth1
+                """)
+    }
+
+    @Test func `pins that are on no BPF file system are refused with a place that is`()
+        async throws
+    {
+        try await expectRefusal(
+            options: ["--pins", "/tmp/martlet"],
+            saying: """
+                cannot pin in /tmp/martlet: /tmp is not a BPF file system
+                  choose a directory in /sys/fs/bpf
+                """)
+    }
+
     @Test func `a missing interface leaves what an earlier controller made as it was`()
         async throws
     {
@@ -108,8 +128,8 @@ struct RefusalTests {
             #expect(
                 output.stderr == """
                     cannot attach program martlet to eth1: Device or resource busy (16)
-                      eth1 already has an XDP program (id \(program)); remove it: `ip link set dev \
-                    eth1 xdp off`, or end what holds it
+                      eth1 already has an XDP program (id \(program)), which is Martlet's own; end \
+                    it: `martlet detach eth1 --pins /sys/fs/bpf/other`
 
                     """)
             #expect(try await traces(node) == earlier)
@@ -125,7 +145,7 @@ struct RefusalTests {
             as: ["setpriv"] + change,
             saying: """
                 cannot load object martlet: Operation not permitted (1)
-                  run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON
+                  run as root, or with the capabilities CAP_NET_ADMIN and CAP_SYS_ADMIN
                 """)
     }
 

@@ -10,7 +10,7 @@ struct StatusRead: Decodable {
     struct Interface: Decodable {
         let name: String
         let mode: String?
-        let program: Int
+        let program: Int?
     }
     struct Service: Decodable {
         let name: String
