@@ -49,6 +49,7 @@ struct Run: AsyncParsableCommand {
     private func balance(_ desired: DesiredState, _ pins: PinDirectory) async throws {
         var logger = Logger(label: "martlet")
         logger.logLevel = .info
+        let hangups = await HangupService(logger: logger)
         let plane = try XDPPlane(takingOver: pins)
         let controller = try Controller(desired, on: plane, logger: logger)
         let keeper = AttachmentKeeper(desired, pins: pins, logger: logger)
@@ -67,6 +68,7 @@ struct Run: AsyncParsableCommand {
                 NextHopService(
                     controller: controller, watcher: watcher, desired: desired, logger: logger),
                 AttachmentService(keeper: keeper),
+                hangups,
             ], logger)
         try tellEnd(pins, logger)
     }

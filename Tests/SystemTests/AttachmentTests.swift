@@ -118,6 +118,14 @@ struct AttachmentTests {
         }
     }
 
+    @Test func `SIGHUP ends nothing, and says what applies a changed file`() async throws {
+        try await withController { _, node, controller in
+            for _ in 0..<2 { controller.kill(SIGHUP) }
+            try await controller.errors.first { $0.contains("SIGHUP changes nothing") }
+            #expect(try await attached(node) == ["eth1", "eth2"])
+        }
+    }
+
     @Test(arguments: [["attach", "eth1"], ["detach", "eth1"], ["counters", "--pins"]])
     func `who may not see the pins is told so, and not that there are none`(
         command: [String]
