@@ -11,11 +11,15 @@ struct Martlet: AsyncParsableCommand {
         abstract: "A layer-4 load balancer in the network driver.",
         discussion: "Exit status: 0 done, 1 refused by the system, 2 refused configuration, "
             + "64 wrong usage.",
+        version: version,
         subcommands: [
             Run.self, Check.self, StatusCommand.self, Counters.self, Attach.self, Detach.self,
             Decapsulate.self,
         ])
 }
+
+/// Of which nothing has been released yet.
+private let version = "0.1.0-dev"
 
 /// Where the pins of a command are.
 struct PinOptions: ParsableArguments {

@@ -68,6 +68,46 @@ struct AttachmentTests {
         }
     }
 
+    @Test func `requests are forwarded again when the interface was made anew`() async throws {
+        try await withNetwork(.oneSegment()) { network in
+            _ = try await network.startServers(.l2DSR)
+            let controller = try await network.runController(.l2DSR, .v4)
+            try await network.waitForAllBackends(.v4)
+            let (node, hub) = (network["balancer"], network["switch"])
+            try await node.run(["ip", "link", "delete", "eth1"])
+            try await controller.errors.first { $0.contains("eth1 is without the program") }
+            // Both nodes' files are found among the machine's.
+            let cable = try Process.run(
+                URL(filePath: "/usr/bin/env"),
+                arguments: [
+                    "nsenter", "--target", "\(node.identifier)", "--net", "--", "ip", "link",
+                    "add", "eth1", "type", "veth", "peer", "name", "balancer", "netns",
+                    "/proc/\(hub.identifier)/ns/net",
+                ])
+            cable.waitUntilExit()
+            try #require(cable.terminationStatus == 0)
+            try await hub.run([
+                "sh", "-ec",
+                """
+                ethtool -K balancer tx off rx off gro on
+                ip link set balancer master br0
+                ip link set balancer up
+                """,
+            ])
+            try await node.run([
+                "sh", "-ec",
+                """
+                ethtool -K eth1 tx off rx off gro on
+                ip link set eth1 up
+                ip address add 192.168.1.1/24 dev eth1
+                ip address add 192.168.1.100/32 dev eth1
+                """,
+            ])
+            try await controller.errors.first { $0.contains("runs on eth1 again") }
+            try await network.waitForAllBackends(.v4)
+        }
+    }
+
     @Test func `detach is refused under a controller, and done by force it stays done`()
         async throws
     {
