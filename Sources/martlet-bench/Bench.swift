@@ -1,4 +1,5 @@
 import ArgumentParser
+import BPF
 import Balancing
 import CLinux
 import FoundationEssentials
@@ -40,14 +41,14 @@ struct Bench: ParsableCommand {
 
     private func measure() throws -> [Report.Measurement] {
         let harness = try Harness()
-        let subjects = try makeSubjects()
+        try makeRoute()
+        let subjects = try makeSubjects(harness)
         var costs = [[Double]](repeating: [], count: subjects.count)
         var (swaps, ratios) = (costs, costs)
         for _ in 0..<rounds {
             for (index, subject) in subjects.enumerated() {
-                let flows = subject.row.flows
                 let swap = try harness.swapAlone(subject.frame)
-                let making = try harness.swapWithPackets(subject.frame, flows: flows) - swap
+                let making = try harness.swapWithPackets(subject) - swap
                 let cost = try harness.balancer(subject) - making
                 costs[index].append(cost)
                 swaps[index].append(swap)
@@ -60,6 +61,17 @@ struct Bench: ParsableCommand {
                 swapNanoseconds: Report.Spread(swaps[index]),
                 timesSwap: Report.Spread(ratios[index]))
         }
+    }
+}
+
+/// The way to clients that the kernel is asked for: out of the loopback, by a gateway.
+private func makeRoute() throws {
+    let script =
+        "ip link set lo up && echo 1 > /proc/sys/net/ipv4/ip_forward && "
+        + "ip route add 10.0.0.0/8 via 10.255.255.254 dev lo onlink && "
+        + "ip neigh add 10.255.255.254 lladdr 02:00:00:00:00:02 nud permanent dev lo"
+    guard unsafe system(script) == 0 else {
+        throw Failure("make", "a route", because: "`ip` could not", cure: nil)
     }
 }
 

@@ -52,7 +52,7 @@ struct LiveHarness: ~Copyable {
         _ = end.name
         let setup = Setup(family: .v4, forwarding: .ipip, interface: far.index)
         let plane = try setup.makePlane()
-        let frame = tcpFrame(to: setup.vip, isSYN: false)
+        let frame = setup.frame()
         let flows = [1, 1 << 20]
         var (bares, swaps, rates) = ([[Double]](), [[Double]](), [[Double]]())
         for count in flows {

@@ -7,20 +7,34 @@ import XDPPlane
 struct Subject {
     let row: Row
     let frame: [UInt8]
+    var variety = Variety.source
     let plane: XDPPlane
+    /// What has to become of every packet.
+    let verdict: String
+    /// What has to be done each time before packets are sent.
+    var prepare: () throws -> Void = {}
 }
 
 /// What tells a row from the others.
 struct Row: Encodable, Hashable {
-    /// `established`, `SYN`, or `not for a service`.
+    /// `established`, `SYN`, `SYN, no port free`, `answer`, or `not for a service`.
     var packet: String
     /// Of the VIP and of the backends: 4 or 6.
     var family: UInt8
     var forwarding: String
-    /// A power of two: the source addresses that take turns at random.
+    /// A power of two: the clients that take turns at random.
     var flows: Int
-    var services = 1
-    var backends = 100
+    var services: Int
+    var backends: Int
+
+    init(_ packet: String, _ setup: Setup, flows: Int) {
+        self.packet = packet
+        family = setup.family.rawValue
+        forwarding = setup.forwarding.rawValue
+        self.flows = flows
+        services = setup.services
+        backends = setup.backends
+    }
 }
 
 /// The tables that rows share.
@@ -29,6 +43,8 @@ struct Setup: Hashable {
     var forwarding: Forwarding
     var services = 1
     var backends = 100
+    /// What `full-nat` sends from.
+    var natAddresses = 0
     /// The interface that packets leave by: the loopback, where a test run says that its packets
     /// come from, so that they leave by `XDP_TX`.
     var interface: UInt32 = 1
@@ -39,10 +55,28 @@ struct Setup: Hashable {
 
     func makePlane() throws -> XDPPlane {
         let plane = try XDPPlane(takingOver: PinDirectory("/sys/fs/bpf/martlet-no-such"))
-        for step in try Plan(from: PlaneContents(), to: targets(), others: .removed).steps {
-            try plane.apply(step)
-        }
+        let pool = Plan.Pool(addresses: pool, use: NATUse())
+        let plan = try Plan(from: PlaneContents(), to: targets(), others: .removed, pool: pool)
+        for step in plan.steps { try plane.apply(step) }
+        guard forwarding.isTranslation else { return plane }
+        let exits = Plan(from: PlaneContents(), toExits: [interface: hop.egress])
+        for step in exits.steps { try plane.apply(step) }
         return plane
+    }
+
+    /// A packet of the first client.
+    func frame(isSYN: Bool = false) -> [UInt8] {
+        tcpFrame(from: client(0, family), to: End(address: vip, port: 80), isSYN: isSYN)
+    }
+
+    /// What becomes of packets for the service.
+    var verdict: String {
+        "FORWARD_" + String(forwarding.rawValue.uppercased().map { $0 == "-" ? "_" : $0 })
+    }
+
+    /// 198.18.0.1 and up, as many as there are to be.
+    private var pool: [IPAddress] {
+        (0..<natAddresses).map { .v4(IPv4Address(0xC612_0001 + UInt32($0))) }
     }
 
     /// The service that is measured, and others without backends, which are there to be in the way.
@@ -61,7 +95,7 @@ struct Setup: Hashable {
         }
     }
 
-    private var addresses: [IPAddress] {
+    var addresses: [IPAddress] {
         (1...backends).map { number in
             switch family {
             case .v4: .v4(IPv4Address(0xC0A8_0000 + UInt32(number)))
@@ -82,37 +116,49 @@ struct Setup: Hashable {
 }
 
 /// Every row, those with the same tables one after the other.
-func makeSubjects() throws -> [Subject] {
+func makeSubjects(_ harness: borrowing Harness) throws -> [Subject] {
     var subjects: [Subject] = []
-    func add(_ setup: Setup, _ plane: XDPPlane, isSYN: Bool, flows: Int) {
-        subjects.append(
-            Subject(
-                row: Row(
-                    packet: isSYN ? "SYN" : "established", family: setup.family.rawValue,
-                    forwarding: setup.forwarding.rawValue, flows: flows,
-                    services: setup.services, backends: setup.backends),
-                frame: tcpFrame(to: setup.vip, isSYN: isSYN), plane: plane))
-    }
     let flows = [1, 1 << 10, 1 << 16, 1 << 20]
     for family in [IPFamily.v4, .v6] {
-        for forwarding in [Forwarding.ipip, .l2DSR, .gue] {
+        for forwarding in [Forwarding.ipip, .l2DSR, .gue, .nat] {
             let setup = Setup(family: family, forwarding: forwarding)
             let plane = try setup.makePlane()
             for isSYN in [false, true] {
-                for flows in flows { add(setup, plane, isSYN: isSYN, flows: flows) }
+                subjects += flows.map { question(setup, plane, isSYN: isSYN, flows: $0) }
             }
             if forwarding == .ipip { subjects.append(miss(setup, plane)) }
+            if forwarding == .nat, family == .v4 {
+                subjects += [1, 1 << 20].map { answer(setup, plane, flows: $0) }
+            }
         }
     }
+    subjects += try makeFullNATSubjects(harness)
     for setup in [
         Setup(family: .v4, forwarding: .ipip, services: 10_000),
         Setup(family: .v4, forwarding: .ipip, backends: 4000),
     ] {
         let plane = try setup.makePlane()
-        for flows in [1, 1 << 20] { add(setup, plane, isSYN: false, flows: flows) }
+        subjects += [1, 1 << 20].map { question(setup, plane, flows: $0) }
         if setup.services > 1 { subjects.append(miss(setup, plane)) }
     }
     return subjects
+}
+
+/// A packet of a client.
+func question(
+    _ setup: Setup, _ plane: XDPPlane, isSYN: Bool = false, flows: Int
+) -> Subject {
+    Subject(
+        row: Row(isSYN ? "SYN" : "established", setup, flows: flows),
+        frame: setup.frame(isSYN: isSYN), plane: plane, verdict: setup.verdict)
+}
+
+/// What the first backend of a `nat` service answers.
+private func answer(_ setup: Setup, _ plane: XDPPlane, flows: Int) -> Subject {
+    Subject(
+        row: Row("answer", setup, flows: flows),
+        frame: tcpFrame(from: End(address: setup.addresses[0], port: 80), to: client()),
+        variety: .destination, plane: plane, verdict: "FORWARD_RETURN")
 }
 
 /// A packet for somebody else, which goes to the kernel.
@@ -120,9 +166,10 @@ private func miss(_ setup: Setup, _ plane: XDPPlane) -> Subject {
     let other: IPAddress =
         setup.family == .v4
         ? .v4(IPv4Address(0xC633_6464)) : .v6(IPv6Address(0x2001_0db8 << 96 | 0xfffe))
+    var row = Row("not for a service", setup, flows: 1)
+    row.forwarding = ""
     return Subject(
-        row: Row(
-            packet: "not for a service", family: setup.family.rawValue, forwarding: "",
-            flows: 1, services: setup.services, backends: setup.backends),
-        frame: tcpFrame(to: other, isSYN: false), plane: plane)
+        row: row,
+        frame: tcpFrame(from: client(0, setup.family), to: End(address: other, port: 80)),
+        plane: plane, verdict: "PASS_NO_SERVICE")
 }
