@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
-#define MARTLET_ABI 3
+#define MARTLET_ABI 4
 
 /*
  * What the words of a service's key are multiplied by to choose its bucket: 2^64 / golden ratio
@@ -71,6 +71,14 @@ enum martlet_limit {
 	MARTLET_NAT_SHARES = 1 << 8,
 	/* Addresses and ports of backends whose answers are made the VIP's. */
 	MARTLET_NAT_RETURN_LIMIT = 1 << 16,
+	/* Slots looked through for the best of several backends: one cache line of words. */
+	MARTLET_SLOT_GROUP = 16,
+	/* Flows that share a bucket of the flow table: one cache line. */
+	MARTLET_FLOW_LANES = 8,
+	/* Buckets of the flow table: 2 Mi flows in 16 MiB; the settings may say fewer. */
+	MARTLET_FLOW_BUCKETS = 1 << 18,
+	/* Handshakes under way that are timed. */
+	MARTLET_NOTE_LIMIT = 1 << 12,
 	/* ICMP errors that one CPU sends in a tick of the kernel's clock; more are dropped. */
 	MARTLET_ERRORS_PER_TICK = 16,
 };
@@ -110,6 +118,19 @@ enum martlet_service_flag {
 	MARTLET_SERVICE_DENIES_OTHERS = 1 << 1,
 	/* Its backends see addresses of ours: every flow has an entry in `nat_tables`. */
 	MARTLET_SERVICE_FULL_NAT = 1 << 2,
+	/*
+	 * Every flow has an entry in `flows`: UDP, of which a first packet can't be told from a
+	 * later one, and whatever does not choose by the flow's hash alone. Not with full-nat,
+	 * where the NAT flows do that.
+	 */
+	MARTLET_SERVICE_TRACKS = 1 << 3,
+	/* The slot comes from a hash without the client's port: a client keeps to one backend. */
+	MARTLET_SERVICE_CLIENT_AFFINITY = 1 << 4,
+	/* Which slot a new flow takes; neither: that of its hash. */
+	MARTLET_SERVICE_ROUND_ROBIN = 1 << 5, /* one after the other: `turns` */
+	MARTLET_SERVICE_LEAST_COST = 1 << 6,  /* that of the backend with the lowest cost */
+	/* From SYN to SYN-ACK is timed, where both pass here: `backend_loads` has the result. */
+	MARTLET_SERVICE_TIMES_ANSWERS = 1 << 7,
 	/*
 	 * Only in the first place of a bucket of an index, taken or free: not every key of the
 	 * bucket has a place in it. What is not found there may be in the map.
@@ -209,10 +230,85 @@ struct martlet_fragment {
  * Written by one store, so that a packet never meets half a decision.
  */
 enum martlet_slot_word {
-	MARTLET_SLOT_OWNER = 0x7fff,	    /* id of the backend; 0: nobody can serve */
-	MARTLET_SLOT_LOOK = 1 << 15,	    /* look in the flow table; not used yet */
-	MARTLET_SLOT_FORMER = 0x7fff << 16, /* id of the former owner; not used yet */
-	MARTLET_SLOT_PIN = (int)(1u << 31), /* record flows not found; not used yet */
+	MARTLET_SLOT_OWNER = 0x7fff,	    /* id of the backend that gets new flows; 0: nobody */
+	MARTLET_SLOT_LOOK = 1 << 15,	    /* some flows have an entry in `flows` */
+	MARTLET_SLOT_FORMER = 0x7fff << 16, /* id of who has those without one; 0: the owner */
+	MARTLET_SLOT_FORMER_SHIFT = 16,
+	MARTLET_SLOT_PIN = (int)(1u << 31), /* make an entry for those without one */
+};
+
+/*
+ * A flow in `flows`, in one word, so that it is made, renewed and removed by one compare-and-swap.
+ * 0: the place is free. Docs: life-of-a-packet.md §6.
+ */
+#define MARTLET_FLOW_BACKEND	 0x0000000000007fffull /* its id */
+#define MARTLET_FLOW_SLOT	 0x000000007fff8000ull /* of its service */
+#define MARTLET_FLOW_STATE	 0x0000000380000000ull /* enum martlet_flow_state */
+#define MARTLET_FLOW_EPOCH	 0x00003ffc00000000ull /* of its last packet, in units of 2^33 ns */
+#define MARTLET_FLOW_FINGERPRINT 0xffffc00000000000ull /* these bits of its hash, as they are */
+
+enum martlet_flow_shift {
+	MARTLET_FLOW_SLOT_SHIFT = 15,
+	MARTLET_FLOW_STATE_SHIFT = 31,
+	MARTLET_FLOW_EPOCH_SHIFT = 34,
+	MARTLET_FLOW_EPOCH_BITS = 12,
+	MARTLET_FLOW_FINGERPRINT_SHIFT = 46,
+	/* Where the bits of the hash begin that name a flow's first bucket. */
+	MARTLET_FLOW_BUCKET_SHIFT = 16,
+	/* Nanoseconds of an epoch, as a power of two: 8.6 s, so that 4,096 are 9.8 h. */
+	MARTLET_FLOW_TICK_SHIFT = 33,
+};
+
+enum martlet_flow_state {
+	MARTLET_FLOW_FREE,
+	MARTLET_FLOW_HALF_OPEN,	  /* the client has sent nothing but SYN */
+	MARTLET_FLOW_ESTABLISHED, /* it has */
+	MARTLET_FLOW_CLOSING,	  /* it has sent FIN or RST */
+	MARTLET_FLOW_DATAGRAMS,	  /* UDP */
+	/* No flow: the backend of a client with affinity, found by the hash without its port. */
+	MARTLET_FLOW_AFFINITY,
+	MARTLET_FLOW_STATE_COUNT,
+};
+
+/* What a flow's fingerprint is multiplied by to get from one of its buckets to the other. */
+#define MARTLET_FLOW_MIX 0x5bd1e995u
+
+/* Value of `flows`. One cache line. */
+struct martlet_flow_bucket {
+	__u64 word[MARTLET_FLOW_LANES];
+};
+
+/* What happened in `flows`: indices of `flow_counters`. */
+enum martlet_flow_event {
+	MARTLET_FLOW_MADE,    /* an entry was made */
+	MARTLET_FLOW_REFUSED, /* none was made: both buckets are full */
+	MARTLET_FLOW_EVICTED, /* one was made in place of one that had to make room */
+	MARTLET_FLOW_FROZEN,  /* none was made: MARTLET_SETTING_FROZEN */
+	MARTLET_FLOW_EVENT_COUNT,
+};
+
+/* Value of `turns`, indexed by the service's id. */
+struct martlet_turns {
+	__u64 taken;  /* new flows until now; counted by the program */
+	__u32 length; /* after so many slots the order begins again; 0: all slots */
+	__u32 unused;
+};
+
+/* Value of `backend_loads`, indexed by the backend's id. The cost of a new flow is
+ * latency * (flows + 1) / weight. */
+struct martlet_load {
+	__u32 flows;   /* open ones; counted by the program, set right by the controller */
+	__u32 limit;   /* of flows; 0: none */
+	__u32 latency; /* in microseconds; 1 if only flows count; 0 counts as 1 */
+	__u16 weight;  /* 0 counts as 1 */
+	__u16 flags;   /* enum martlet_load_flag */
+};
+
+enum martlet_load_flag {
+	/* It gets no new flows, and no client has affinity to it any more. */
+	MARTLET_LOAD_CLOSED = 1 << 0,
+	/* Its flows can't live: those of full-nat go on no more. */
+	MARTLET_LOAD_LOST = 1 << 1,
 };
 
 /* Value of a slot table. The kernel rounds elements up to 8 bytes, so two words share one. */
@@ -367,6 +463,8 @@ struct martlet_settings {
 	__u32 abi;	   /* MARTLET_ABI of who made the maps */
 	__u32 flags;	   /* enum martlet_setting */
 	__u64 hash_key[2]; /* of SipHash-1-3: secret, or an attacker could aim at one backend */
+	__u32 flow_mask;   /* number of buckets of `flows` that are in use - 1 */
+	__u32 unused;
 };
 
 enum martlet_setting {
@@ -376,6 +474,8 @@ enum martlet_setting {
 	MARTLET_SETTING_NAT_RETURNS = 1 << 1,
 	/* There are addresses to send from: `nat_addresses` is to be asked. */
 	MARTLET_SETTING_NAT_ADDRESSES = 1 << 2,
+	/* `flows` is under pressure: no new flow makes an entry, each goes where it needs none. */
+	MARTLET_SETTING_FROZEN = 1 << 3,
 };
 
 /* What the slot is a hash of: the bytes of the flow as they are in the packet. */
@@ -462,6 +562,7 @@ struct martlet_budget {
 	verdict(DROP_SOURCE_DENIED, "source not allowed by the service's access list") \
 	verdict(DROP_EXPIRED, "at the end of its time to live") \
 	verdict(DROP_NO_BACKEND, "no backend of the service can serve") \
+	verdict(DROP_BACKENDS_FULL, "backends of the service have as many flows as they may") \
 	verdict(DROP_NAT_EXHAUSTED, "no NAT port is free: add addresses to the pool") \
 	verdict(DROP_NAT_NO_FLOW, "for a full-nat service, of no flow that was opened here") \
 	verdict(DROP_NAT_BUSY, "flow being opened by another CPU at this moment") \
@@ -553,7 +654,13 @@ _Static_assert(__builtin_offsetof(struct martlet_backend, source) == 32, "no hol
 _Static_assert(__builtin_offsetof(struct martlet_backend, unused) == 56, "no hole");
 _Static_assert(sizeof(struct martlet_egress) == 24, "no hole");
 _Static_assert(__builtin_offsetof(struct martlet_egress, mac) == 6, "no hole");
-_Static_assert(sizeof(struct martlet_settings) == 24, "no hole");
+_Static_assert(sizeof(struct martlet_settings) == 32, "no hole");
+_Static_assert(sizeof(struct martlet_flow_bucket) == 64, "one cache line");
+_Static_assert(sizeof(struct martlet_turns) == 16, "no hole");
+_Static_assert(sizeof(struct martlet_load) == 16, "no hole");
+_Static_assert((MARTLET_FLOW_BACKEND ^ MARTLET_FLOW_SLOT ^ MARTLET_FLOW_STATE ^ MARTLET_FLOW_EPOCH ^
+		MARTLET_FLOW_FINGERPRINT) == ~0ull,
+	       "the five fields fill the word and do not overlap");
 _Static_assert(sizeof(struct martlet_flow_v4) == 16, "two words of SipHash");
 _Static_assert(sizeof(struct martlet_flow_v6) == 40, "five words of SipHash");
 _Static_assert(sizeof(struct martlet_count) == 16, "no hole");

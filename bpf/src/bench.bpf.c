@@ -10,7 +10,11 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "cursor.h"
+#include "encapsulate.h"
+#include "frame.h"
+#include "martlet_abi.h"
 #include "martlet_bench.h"
+#include "parse.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -175,6 +179,35 @@ int bench_swap(struct xdp_md *context)
 	__builtin_memcpy(ethernet->h_dest, before.h_source, ETH_ALEN);
 	__builtin_memcpy(ethernet->h_source, before.h_dest, ETH_ALEN);
 	return XDP_TX;
+}
+
+/*
+ * The balancer without tables: what it reads of a packet and what it writes, and nothing that it
+ * looks up, hashes or counts.
+ */
+SEC("xdp")
+int bench_encapsulate(struct xdp_md *context)
+{
+	const struct martlet_backend backend = {
+		.family = 4,
+		.forwarding = MARTLET_IPIP,
+		.source.word = {bpf_htonl(0xc0a8ff01)},
+		.address.word = {bpf_htonl(0xc0a80001)},
+	};
+	const struct link_header link = {
+		.destination = {2, 0, 0, 0, 0, 0xbb},
+		.source = {2, 0, 0, 0, 0, 0xaa},
+	};
+	struct packet packet = {.bytes = context->data_end - context->data};
+
+	if (parse(context, &packet) != MARTLET_UNDECIDED || packet.kind != PACKET_FLOW ||
+	    packet.problem || packet.is_martian)
+		return XDP_DROP;
+	/* All of it was read to be used. */
+	asm volatile("" ::"r"(&packet) : "memory");
+	return write_tunnel_frame(context, &packet, &backend, &link, 0) == MARTLET_FORWARD_IPIP
+		       ? XDP_TX
+		       : XDP_DROP;
 }
 
 /* The least that a program can do; what is measured with it is the harness. */

@@ -10,3 +10,10 @@ static __always_inline __u32 time_now(void)
 {
 	return (__u32)(bpf_ktime_get_coarse_ns() >> 30) & ((1u << MARTLET_NAT_TIME_BITS) - 1);
 }
+
+/* The time of the flow table, whose entries live for hours. */
+static __always_inline __u32 epoch_now(void)
+{
+	return (__u32)(bpf_ktime_get_coarse_ns() >> MARTLET_FLOW_TICK_SHIFT) &
+	       ((1u << MARTLET_FLOW_EPOCH_BITS) - 1);
+}

@@ -132,6 +132,48 @@ struct {
 	__type(value, struct martlet_backend);
 } backends SEC(".maps");
 
+/* The flows that are remembered; docs/life-of-a-packet.md §6. Mapped: the controller sweeps it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARTLET_FLOW_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct martlet_flow_bucket);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MARTLET_FLOW_EVENT_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} flow_counters SEC(".maps");
+
+/* Where round-robin has come to, by the service's id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARTLET_SERVICE_LIMIT);
+	__type(key, __u32);
+	__type(value, struct martlet_turns);
+} turns SEC(".maps");
+
+/* By the backend's id. Mapped: the controller sets right what the program counts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, MARTLET_BACKEND_LIMIT);
+	__type(key, __u32);
+	__type(value, struct martlet_load);
+} backend_loads SEC(".maps");
+
+/* Questions whose answers are timed; see timing.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MARTLET_NOTE_LIMIT);
+	__type(key, __u32);
+	__type(value, __u64);
+} answer_notes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, MARTLET_EGRESS_LIMIT);

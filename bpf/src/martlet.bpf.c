@@ -5,6 +5,7 @@
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "choose.h"
 #include "count.h"
 #include "forward.h"
 #include "fragments.h"
@@ -16,6 +17,7 @@
 #include "returns.h"
 #include "select.h"
 #include "service.h"
+#include "timing.h"
 
 /* Which service a flow is for that none has the exact address and port of. */
 static __noinline const struct martlet_service *search_service(const struct packet *packet,
@@ -37,15 +39,32 @@ static __noinline const struct martlet_service *search_service(const struct pack
 	return service;
 }
 
+/* A backend for a new flow, which is remembered where that is needed. */
+static __always_inline enum martlet_verdict begin_flow(struct xdp_md *context,
+						       const struct martlet_service *service,
+						       const struct packet *packet,
+						       struct choice *choice, __u64 slot_hash)
+{
+	__u32 fallback = choice->backend;
+	enum martlet_verdict verdict = choose_backend(service, choice, slot_hash);
+
+	if (verdict != MARTLET_UNDECIDED)
+		return verdict;
+	if (service->flags & MARTLET_SERVICE_FULL_NAT)
+		return open_nat_flow(context, packet, choice);
+	return record_flow(service, packet, choice, slot_hash, fallback);
+}
+
 /* The backend of a flow, or of the flow that an ICMP error is about. */
-static __always_inline enum martlet_verdict choose_for_flow(struct xdp_md *context,
-							    const struct packet *packet,
-							    struct choice *choice)
+static __always_inline enum martlet_verdict
+choose_for_flow(struct xdp_md *context, const struct packet *packet, struct choice *choice)
 {
 	const struct martlet_service *found = find_service(packet);
 	const struct martlet_settings *setting;
 	struct martlet_service service;
 	__u32 zero = 0, no_service;
+	enum martlet_verdict verdict;
+	__u64 slot_hash;
 
 	if (!found) {
 		if (!may_be_vip(packet))
@@ -65,9 +84,18 @@ static __always_inline enum martlet_verdict choose_for_flow(struct xdp_md *conte
 		return MARTLET_DROP_BROKEN_TABLE;
 	choice->service = service.id;
 	choice->hash = hash_flow(packet, setting->hash_key);
-	if (service.flags & MARTLET_SERVICE_FULL_NAT)
-		return choose_nat_flow(context, &service, packet, choice);
-	return choose_slot(&service, choice);
+	slot_hash = service.flags & MARTLET_SERVICE_CLIENT_AFFINITY
+			    ? hash_client(packet, setting->hash_key)
+			    : choice->hash;
+	verdict = service.flags & MARTLET_SERVICE_FULL_NAT
+			  ? find_nat_backend(context, &service, packet, choice)
+			  : choose_slot(&service, packet, choice, slot_hash);
+	if (verdict == FLOW_BEGINS)
+		verdict = begin_flow(context, &service, packet, choice, slot_hash);
+	if (service.flags & MARTLET_SERVICE_TIMES_ANSWERS && packet->is_new_flow &&
+	    verdict == MARTLET_UNDECIDED)
+		note_question(packet, choice->backend);
+	return verdict;
 }
 
 static __always_inline enum martlet_verdict choose(struct xdp_md *context, struct packet *packet,

@@ -10,6 +10,7 @@
 #include <linux/in.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "choose.h"
 #include "clock.h"
 #include "cursor.h"
 #include "frame.h"
@@ -251,7 +252,7 @@ static __always_inline __u32 next_nat_state(__u32 state, const struct packet *pa
  * does not keep the flow alive.
  */
 static __always_inline int renew_nat_word(__u64 *at, __u64 word, const struct packet *packet,
-					  int is_answer)
+					  int is_answer, __u32 backend)
 {
 	for (int tries = 0; tries < NAT_TRIES; tries++) {
 		__u32 state = next_nat_state(nat_state(word), packet, is_answer);
@@ -261,8 +262,11 @@ static __always_inline int renew_nat_word(__u64 *at, __u64 word, const struct pa
 		__u64 found = renewed == word ? *(const volatile __u64 *)at
 					      : __sync_val_compare_and_swap(at, word, renewed);
 
-		if (found == word)
+		if (found == word) {
+			if (state == MARTLET_NAT_CLOSING && state != nat_state(word))
+				add_load(backend, -1u);
 			return 1;
+		}
 		if (NAT_TAG(found) != NAT_TAG(word) || !is_taken(found))
 			return 0;
 		word = found;
@@ -340,27 +344,35 @@ go_on(struct xdp_md *context, const struct packet *packet, struct choice *choice
 	flow = &bucket->flow[lane];
 	id = flow->backend_id;
 	backend = bpf_map_lookup_elem(&backends, &id);
-	if (!backend || !is_flow_with(flow, backend, choice->service) || opens_anew(packet, word))
+	if (!backend || !is_flow_with(flow, backend, choice->service) ||
+	    opens_anew(packet, word) || is_lost(id))
 		return MARTLET_DROP_NAT_NO_FLOW;
 	choice->backend = id;
 	if (packet->kind != PACKET_FLOW)
 		return *(const volatile __u64 *)&bucket->word[lane] == word ? MARTLET_UNDECIDED
 									    : MARTLET_DROP_NAT_BUSY;
-	if (!renew_nat_word(&bucket->word[lane], word, packet, 0))
+	if (!renew_nat_word(&bucket->word[lane], word, packet, 0, id))
 		return MARTLET_DROP_NAT_BUSY;
 	remember_last_hop(context, packet, flow);
 	return MARTLET_UNDECIDED;
 }
 
-/* Gets hold of a flow's own port, to write it anew; returns whether it could. */
+/*
+ * Gets hold of a flow's own port, to write it anew; returns whether it could. What was not yet
+ * answered counts for the backend that it had no more: the one that it gets may be another.
+ */
 static __always_inline int claim_again(const struct choice *choice, __u64 word)
 {
 	struct martlet_nat_bucket *bucket =
 		nat_bucket(NAT_ADDRESS(choice->nat), NAT_BUCKET(choice->nat));
 	__u64 making = nat_word(NAT_TAG(choice->hash), time_now(), MARTLET_NAT_MAKING);
+	__u32 lane = NAT_LANE(choice->nat);
 
-	return bucket && __sync_val_compare_and_swap(&bucket->word[NAT_LANE(choice->nat)], word,
-						     making) == word;
+	if (!bucket || __sync_val_compare_and_swap(&bucket->word[lane], word, making) != word)
+		return 0;
+	if (nat_state(word) == MARTLET_NAT_OPENING)
+		add_load(bucket->flow[lane].backend_id, -1u);
+	return 1;
 }
 
 static __always_inline void give_back(__u32 place)
@@ -437,21 +449,19 @@ static __always_inline enum martlet_verdict claim_place(__u32 owner, const struc
 	return MARTLET_DROP_NAT_BUSY;
 }
 
-/* The backend that the flow has, or the one that its slot gives it. */
-VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
-						    const struct martlet_service *service,
-						    const struct packet *packet,
-						    struct choice *choice)
+/* The backend that the flow has. FLOW_BEGINS: it is to get one, and a port if `nat` names none. */
+VERIFIED_ALONE enum martlet_verdict find_nat_backend(struct xdp_md *context,
+						     const struct martlet_service *service,
+						     const struct packet *packet,
+						     struct choice *choice)
 {
 	struct nat_search search = {};
-	struct martlet_nat_share share;
 	enum martlet_verdict verdict;
 
 	if (!service || !packet || !choice)
 		return MARTLET_DROP_BROKEN_TABLE;
-	share = nat_share(packet, choice->hash);
 	search.hash = choice->hash;
-	choice->nat = find_nat_flow(share, packet, &search);
+	choice->nat = find_nat_flow(nat_share(packet, choice->hash), packet, &search);
 	if (choice->nat) {
 		if (!is_taken(search.word))
 			return MARTLET_DROP_NAT_BUSY;
@@ -461,14 +471,30 @@ VERIFIED_ALONE enum martlet_verdict choose_nat_flow(struct xdp_md *context,
 	}
 	if (packet->kind != PACKET_FLOW || !(is_udp_flow(packet) || packet->is_new_flow))
 		return MARTLET_DROP_NAT_NO_FLOW;
-	verdict = choose_slot(service, choice);
-	if (verdict != MARTLET_UNDECIDED)
-		return verdict;
+	return find_slots(service, 0) ? FLOW_BEGINS : MARTLET_DROP_BROKEN_TABLE;
+}
+
+/* Opens the flow to the backend that was chosen, at its own port or at a new one. */
+VERIFIED_ALONE enum martlet_verdict
+open_nat_flow(struct xdp_md *context, const struct packet *packet, struct choice *choice)
+{
+	struct nat_search search = {};
+	enum martlet_verdict verdict = MARTLET_UNDECIDED;
+	struct martlet_nat_share share;
+
+	if (!packet || !choice)
+		return MARTLET_DROP_BROKEN_TABLE;
+	share = nat_share(packet, choice->hash);
+	search.hash = choice->hash;
 	if (!choice->nat)
 		verdict = claim_place(share.owner, packet, choice, &search);
-	else if (!claim_again(choice, search.word))
+	else if (find_nat_flow(share, packet, &search) != choice->nat || !is_taken(search.word) ||
+		 !claim_again(choice, search.word))
 		verdict = MARTLET_DROP_NAT_BUSY;
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
-	return write_nat_flow(context, packet, choice);
+	verdict = write_nat_flow(context, packet, choice);
+	if (verdict == MARTLET_UNDECIDED)
+		add_load(choice->backend, 1);
+	return verdict;
 }

@@ -42,6 +42,7 @@ struct packet {
 	__u8 is_first_fragment;
 	__u8 is_new_flow;
 	__u8 ends_flow;
+	__u8 answers_syn;
 	__u8 is_martian; /* from or to an address that no packet to a VIP can have */
 	__u8 protocol;	 /* of the transport */
 	union {
@@ -96,6 +97,7 @@ static __always_inline enum martlet_verdict parse_tcp(struct cursor *cursor, str
 	packet->kind = PACKET_FLOW;
 	packet->is_new_flow = tcp->syn && !tcp->ack;
 	packet->ends_flow = tcp->fin || tcp->rst;
+	packet->answers_syn = tcp->syn && tcp->ack;
 	set_transport(packet, *(const __u32 *)tcp);
 	return MARTLET_UNDECIDED;
 }

@@ -16,6 +16,7 @@
 #include "parse.h"
 #include "reply.h"
 #include "service.h"
+#include "timing.h"
 #include "translate.h"
 #include "verify.h"
 
@@ -74,8 +75,9 @@ static __always_inline enum martlet_verdict answer_at(const struct packet *packe
 		    is_udp_state(word) != is_udp_flow(packet))
 			return MARTLET_PASS_NAT_ADDRESS;
 	if (packet->kind == PACKET_FLOW)
-		return renew_nat_word(at, word, packet, 1) ? MARTLET_UNDECIDED
-							   : MARTLET_DROP_NAT_BUSY;
+		return renew_nat_word(at, word, packet, 1, flow->backend_id)
+			       ? MARTLET_UNDECIDED
+			       : MARTLET_DROP_NAT_BUSY;
 	return *(const volatile __u64 *)at == word ? MARTLET_UNDECIDED : MARTLET_DROP_NAT_BUSY;
 }
 
@@ -250,6 +252,8 @@ carry_answer(struct xdp_md *context, const struct packet *packet, struct forward
 	verdict = find_answer(packet, answer);
 	if (verdict != MARTLET_UNDECIDED)
 		return verdict;
+	if (packet->answers_syn)
+		take_answer(&answer->ends.destination, answer->ends.destination_port);
 	if (packet->ttl <= 1)
 		return MARTLET_DROP_EXPIRED;
 	if (!answer->way.parts.egress)

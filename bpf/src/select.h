@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Which backend of a service has a flow: the flow's hash names a slot, the slot its owner. */
+/* The slot of a flow: a hash names it, and its word the backends that have its flows. */
 #pragma once
 
 #include <bpf/bpf_helpers.h>
@@ -41,17 +41,19 @@ find_slots(const struct martlet_service *service, __u32 index)
 	return slots ? bpf_map_lookup_elem(slots, &index) : NULL;
 }
 
-/* By the hash of the flow, which is in `choice`. */
-static __always_inline enum martlet_verdict choose_slot(const struct martlet_service *service,
-							struct choice *choice)
+/* The hash of all flows of the client to this service. */
+static __noinline __u64 hash_client(const struct packet *packet, const __u64 key[2])
 {
-	const struct martlet_slot_pair *pair;
-	__u32 slot = (__u32)choice->hash & service->slot_mask;
+	struct packet any_port = {.family = packet->family, .flow = packet->flow};
 
-	pair = find_slots(service, slot / 2);
-	if (!pair)
-		return MARTLET_DROP_BROKEN_TABLE;
+	if (any_port.family == 4)
+		any_port.flow.v4.source_port = 0;
+	else
+		any_port.flow.v6.source_port = 0;
+	return hash_flow(&any_port, key);
+}
 
-	choice->backend = *(const volatile __u32 *)&pair->word[slot & 1] & MARTLET_SLOT_OWNER;
-	return choice->backend ? MARTLET_UNDECIDED : MARTLET_DROP_NO_BACKEND;
+static __always_inline __u32 word_of(const struct martlet_slot_pair *pair, __u32 slot)
+{
+	return *(const volatile __u32 *)&pair->word[slot & 1];
 }
