@@ -53,6 +53,8 @@ let package = Package(
             swiftSettings: safe),
 
         .target(name: "Model", dependencies: ["CDatapath", "Packets"], swiftSettings: safe),
+        // Flows by the million through the program's own choice of backends, for the tests.
+        .target(name: "CSimulation", dependencies: ["CDatapath"]),
 
         // Edges of the product.
         .target(
@@ -91,7 +93,8 @@ let package = Package(
         .target(
             name: "Fuzzing",
             dependencies: [
-                "BPF", "Balancing", "CDatapath", "CLinux", "Lab", "Model", "Packets", "XDPPlane",
+                "BPF", "Balancing", "CDatapath", "CLinux", "Lab", "Model", "Packets",
+                "SeededRandom", "XDPPlane",
             ],
             swiftSettings: safe),
         .executableTarget(
@@ -105,17 +108,20 @@ let package = Package(
         .executableTarget(
             name: "martlet-bench",
             dependencies: [
-                "BPF", "Balancing", "CDatapath", "CLinux", "Packets", "XDPPlane",
+                "BPF", "Balancing", "CDatapath", "CLinux", "Control", "HealthChecks", "Model",
+                "Packets", "XDPPlane", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: safe),
 
         // Networks of namespaces for the tests and the demo; never part of what users deploy.
         .target(name: "Lab", dependencies: ["CLinux"], swiftSettings: common),
+        .target(name: "SeededRandom", swiftSettings: safe),
         .executableTarget(
             name: "martlet-lab",
             dependencies: [
-                "Lab", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "CLinux", "Lab",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + nio,
             swiftSettings: common),
 
@@ -128,7 +134,17 @@ let package = Package(
             swiftSettings: common),
         .testTarget(
             name: "ControlTests",
-            dependencies: ["Balancing", "Control", "HealthChecks", "Netlink", "Packets", logging],
+            dependencies: [
+                "Balancing", "Control", "HealthChecks", "Netlink", "Packets", "SeededRandom",
+                logging,
+            ],
+            swiftSettings: common),
+        .testTarget(
+            name: "ConsistencyTests",
+            dependencies: [
+                "Balancing", "CDatapath", "CSimulation", "Control", "HealthChecks", "Packets",
+                "SeededRandom", "XDPPlane", logging,
+            ],
             swiftSettings: common),
         .testTarget(
             name: "ModelTests", dependencies: ["CDatapath", "Fuzzing", "Model", "Packets"],
@@ -154,14 +170,22 @@ let package = Package(
             dependencies: ["Balancing", "HealthChecks", "Packets"] + nio,
             swiftSettings: common),
         .testTarget(
-            name: "MartletTests", dependencies: ["Balancing", "Control", "Packets", "martlet"],
+            name: "MartletTests",
+            dependencies: [
+                "Balancing", "Control", "Packets", "martlet",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: common),
         .testTarget(
             name: "MartletLabTests",
             dependencies: ["martlet-lab", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: common),
         .testTarget(
-            name: "SystemTests", dependencies: ["Lab", "martlet", "martlet-lab"],
+            name: "SystemTests",
+            dependencies: [
+                "ConfigurationFile", "Lab", "SeededRandom", "martlet", "martlet-lab",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ],

@@ -2,6 +2,7 @@ import BPF
 public import CDatapath
 import Model
 import Packets
+import SeededRandom
 import XDPPlane
 
 /// A packet of which program and model make different things.
@@ -15,11 +16,15 @@ public struct Differential {
     private let network: KernelNetwork
     /// How often each verdict was reached, by its number.
     public private(set) var verdicts: [UInt32: Int] = [:]
+    /// How often each thing happened in the flow table, by its number.
+    public private(set) var flowEvents: [UInt32: UInt64] = [:]
     /// Packets compared.
     public private(set) var packets = 0
 
     /// Packets of one set of tables: making tables takes as long as many packets.
     private static let batch = 20_000
+    /// Packets between two sweeps of the controller's.
+    private static let sweepInterval = 200
 
     /// Enters a network of its own with the calling thread, which must stay there.
     ///
@@ -34,12 +39,12 @@ public struct Differential {
         let batchSeed = seed &+ UInt64(packets)
         var random = Random(seed: batchSeed)
         let world = World(&random, in: network)
-        let frames = Frames(random, answers: world.answers)
+        let frames = Frames(random, answers: world.answers, hotFlows: world.hotFlows)
         guard try agree(world, frames) else {
-            let (index, mismatch) = try locate(world, frames)
+            let (index, mismatch, before) = try locate(world, frames)
             throw Difference(
                 description: "seed \(batchSeed), packet \(index):\n"
-                    + "\(try shrunk(mismatch, world))\nas it came:\n\(mismatch)")
+                    + "\(try shrunk(mismatch, before))\nas it came:\n\(mismatch)")
         }
         packets += Self.batch
     }
@@ -47,18 +52,30 @@ public struct Differential {
     /// Whether they make the same of every packet, and count the same over all.
     private mutating func agree(_ world: World, _ frames: Frames) throws -> Bool {
         var (run, frames) = (try Run(world), frames)
-        for _ in 0..<Self.batch {
+        for index in 0..<Self.batch {
+            if index % Self.sweepInterval == 0 {
+                guard try run.flowsAgree() else { return false }
+                try run.sweep()
+            }
             guard let verdict = try run.agreedVerdict(on: frames.next()) else { return false }
             verdicts[verdict.rawValue, default: 0] += 1
         }
-        return try run.countsAgree()
+        guard try run.countsAgree() else { return false }
+        flowEvents.merge(run.flowEvents) { $0 + $1 }
+        return true
     }
 
-    /// Goes through the batch once more, and looks at the counters after every packet.
-    private func locate(_ world: World, _ frames: Frames) throws -> (Int, Mismatch) {
+    /// Goes through the batch once more, and looks at everything after every packet; with the
+    /// tables before that one.
+    private func locate(_ world: World, _ frames: Frames) throws -> (Int, Mismatch, World) {
         var (run, frames) = (try Run(world), frames)
         for index in 0..<Self.batch {
-            if let mismatch = try run.mismatch(on: frames.next()) { return (index, mismatch) }
+            if index % Self.sweepInterval == 0 { try run.sweep() }
+            var before = world
+            before.tables = run.tables
+            if let mismatch = try run.mismatch(on: frames.next()) {
+                return (index, mismatch, before)
+            }
         }
         throw Difference(description: "seed \(seed &+ UInt64(packets)): not twice the same")
     }
@@ -123,6 +140,7 @@ private struct Counts: Equatable {
     var verdicts: [UInt32: Traffic] = [:]
     var services: [UInt32: Traffic] = [:]
     var backends: [UInt32: Traffic] = [:]
+    var flowEvents: [UInt32: UInt64] = [:]
 
     struct Traffic: Equatable {
         var packets: UInt64 = 0
@@ -136,6 +154,7 @@ private struct Counts: Equatable {
         add(\.verdicts, outcome.verdict.rawValue, bytes, 0)
         if let service = outcome.service { add(\.services, service, bytes, flows) }
         if let backend = outcome.backend { add(\.backends, backend, bytes, flows) }
+        for event in outcome.flowEvents { flowEvents[event.rawValue, default: 0] += 1 }
     }
 
     private mutating func add(
@@ -162,6 +181,10 @@ extension Counts {
             services[number] = Traffic(try plane.tables.serviceCounters.perCPU(number))
             backends[number] = Traffic(try plane.tables.backendCounters.perCPU(number))
         }
+        for number in 0..<MARTLET_FLOW_EVENT_COUNT.rawValue {
+            let count = try plane.tables.flowCounters.perCPU(number).reduce(0, +)
+            if count > 0 { flowEvents[number] = count }
+        }
         for kind in [\Counts.verdicts, \.services, \.backends] {
             self[keyPath: kind] = self[keyPath: kind].filter { $0.value.packets > 0 }
         }
@@ -181,8 +204,9 @@ extension Counts.Traffic {
 /// The program with tables of its own, and the model with what it expects the program to count.
 private struct Run {
     private let plane: XDPPlane
-    private var tables: Model.Tables
+    private(set) var tables: Model.Tables
     private var expected = Counts()
+    private var sweeps: Random
 
     /// Where a test run says that its packets come from: the loopback.
     private static let ingress: UInt32 = 1
@@ -190,6 +214,7 @@ private struct Run {
     init(_ world: World) throws {
         plane = try XDPPlane(takingOver: PinDirectory("/sys/fs/bpf/martlet-no-such"))
         tables = world.tables
+        sweeps = world.sweeps
         try world.write(into: plane)
     }
 
@@ -200,8 +225,7 @@ private struct Run {
             // Each such packet finds a whole budget.
             try plane.tables.errorBudget.setPerCPU(martlet_budget(), for: 0)
         }
-        if let note = outcome.note { tables.fragments[note.key] = note.value }
-        if let change = outcome.flowChange { tables.nat.flows[change.place] = change.flow }
+        tables.apply(outcome)
         expected.add(outcome, bytes: frame.count)
         let result = try plane.program.run(on: frame)
         let agree = result.action == code(outcome.action) && result.packet == outcome.frame
@@ -214,10 +238,27 @@ private struct Run {
         return agree ? outcome.verdict : nil
     }
 
+    var flowEvents: [UInt32: UInt64] { expected.flowEvents }
+
+    /// Does to both what a controller does meanwhile.
+    mutating func sweep() throws {
+        tables.sweep(&sweeps)
+        try tables.writeSettings(into: plane)
+        try tables.writeFlows(into: plane)
+        try tables.writeSlots(into: plane, upTo: World.sweptSlots)
+    }
+
+    /// Where the flow table, the loads and the turns are others than the model's; nil: nowhere.
+    private func flowDifference() throws -> String? {
+        FlowState(tables).difference(from: try FlowState(plane, mask: tables.flowMask))
+    }
+
+    func flowsAgree() throws -> Bool { try flowDifference() == nil }
+
     /// Whether the program has counted what the model says, and left the same notes and flows.
     func countsAgree() throws -> Bool {
         guard try Counts(plane) == expected,
-            try plane.firstDifference(from: tables.nat) == nil
+            try plane.firstDifference(from: tables.nat) == nil, try flowsAgree()
         else { return false }
         return try tables.fragments.allSatisfy { key, note in
             let found = try plane.tables.fragments.value(for: martlet_fragment_key(key))
@@ -245,14 +286,20 @@ private struct Run {
         let before = expected
         let (outcome, result, agree) = try run(frame)
         let counted = try Counts(plane)
+        // What comes next is compared from here on.
         defer { expected = counted }
         let flowAgrees = try flowAgrees(outcome)
-        if agree, counted == expected, flowAgrees { return nil }
+        let flowDifference = try flowDifference()
+        if agree, counted == expected, flowAgrees, flowDifference == nil { return nil }
+        tables.adopt(try FlowState(plane, mask: tables.flowMask))
         let verdicts = counted.verdicts.filter { before.verdicts[$0.key] != $0.value }.keys
             .map { name(martlet_verdict($0)) }
         let flowWords =
             (outcome.isNewFlow ? "a new flow" : "no new flow")
             + (flowAgrees ? "" : ", with another NAT flow")
+            + (counted.flowEvents == expected.flowEvents
+                ? "" : ", counts \(expected.flowEvents), not \(counted.flowEvents)")
+            + (flowDifference.map { ", \($0)" } ?? "")
         let services = counted.services.filter { before.services[$0.key] != $0.value }.keys
         let backends = counted.backends.filter { before.backends[$0.key] != $0.value }.keys
         return Mismatch(

@@ -1,5 +1,6 @@
 import Model
 import Packets
+import SeededRandom
 
 /// Random frames: right ones of every kind, with a lie or a cut now and then.
 struct Frames {
@@ -7,14 +8,27 @@ struct Frames {
     /// Of NAT backends, as they send them.
     private let answers: [IPFamily: [Flow]]
 
-    init(_ random: Random, answers: [Flow]) {
+    /// Of clients that send packet after packet.
+    private let hotFlows: [IPFamily: [Flow]]
+
+    /// Whether most packets are right ones of these clients, so that their flows live and end.
+    private let isFocused: Bool
+    /// Of the next one.
+    private var isPlain = false
+
+    init(_ random: Random, answers: [Flow], hotFlows: [Flow]) {
+        var random = random
+        isFocused = random.once(in: 2)
         self.random = random
         self.answers = Dictionary(grouping: answers, by: \.source.family)
+        self.hotFlows = Dictionary(grouping: hotFlows, by: \.source.family)
     }
 
     mutating func next() -> [UInt8] {
+        isPlain = isFocused && !random.once(in: 6)
         var frame = link(around: random.once(in: 2) ? packetV4() : packetV6())
         if random.once(in: 8) { frame += random.bytes(random.number(1...60)) }
+        if isPlain { return frame }
         if random.once(in: 6) { mutate(&frame) }
         if random.once(in: 12) { frame = Array(frame.prefix(random.number(14...frame.count))) }
         return frame
@@ -33,7 +47,7 @@ struct Frames {
 
     private mutating func link(around packet: (type: UInt16, bytes: [UInt8])) -> [UInt8] {
         let destination: [UInt8] =
-            random.once(in: 40) ? [1, 0, 0x5e, 0, 0, 1] : [2, 0, 0, 0, 0, 1]
+            !isPlain && random.once(in: 40) ? [1, 0, 0x5e, 0, 0, 1] : [2, 0, 0, 0, 0, 1]
         var frame = destination + [2, 0, 0, 0, 0, 2]
         for index in 0..<random.pick([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3]) {
             frame += big(index == 0 && random.once(in: 2) ? 0x88a8 : 0x8100) + random.bytes(2)
@@ -52,6 +66,9 @@ struct Frames {
     /// Between whom: a client and a VIP, or a backend and a client.
     private mutating func ends(_ family: IPFamily) -> Flow {
         if let answers = answers[family], random.once(in: 4) { return random.pick(answers) }
+        if let flows = hotFlows[family], isPlain || random.once(in: 2) {
+            return random.pick(flows)
+        }
         let isV4 = family == .v4
         let clients = isV4 ? Places.clients4 : Places.clients6
         let martians = isV4 ? Places.martians4 : Places.martians6
@@ -69,9 +86,9 @@ struct Frames {
     ) -> [UInt8] {
         let options = random.once(in: 8) ? random.bytes(4 * random.number(1...10)) : []
         var fragment: UInt16 = random.once(in: 2) ? 0x4000 : 0
-        if random.once(in: 8) { fragment |= 0x2000 }
-        if random.once(in: 8) { fragment |= random.pick([1, 2, 3, 100]) }
-        let lie = random.once(in: 40) ? random.number(-30...30) : 0
+        if !isPlain, random.once(in: 8) { fragment |= 0x2000 }
+        if !isPlain, random.once(in: 8) { fragment |= random.pick([1, 2, 3, 100]) }
+        let lie = !isPlain && random.once(in: 40) ? random.number(-30...30) : 0
         let length = UInt16(clamping: 20 + options.count + payload.count + lie)
         var header: [UInt8] = [UInt8(0x45 + options.count / 4), random.pick([0, 0xb9])]
         header += big(length) + big(UInt16(random.number(1...3))) + big(fragment)
@@ -93,7 +110,7 @@ struct Frames {
         _ source: IPAddress, _ destination: IPAddress, _ transport: UInt8, _ payload: [UInt8]
     ) -> [UInt8] {
         var (next, rest) = (transport, payload)
-        for _ in 0..<random.pick([0, 0, 0, 0, 1, 1, 2, 4, 5]) {
+        for _ in 0..<(isPlain ? 0 : random.pick([0, 0, 0, 0, 1, 1, 2, 4, 5])) {
             let kind: UInt8 = random.pick([0, 43, 44, 44, 51, 60])
             rest = extensionHeader(kind, before: next) + rest
             next = kind
@@ -142,7 +159,7 @@ struct Frames {
 
     /// RFC 9293 §3.1.
     private mutating func tcp(_ ends: Flow) -> [UInt8] {
-        let flags: UInt8 = random.pick([0x02, 0x10, 0x12, 0x18, 0x11, 0x04])
+        let flags: UInt8 = random.pick([0x02, 0x02, 0x10, 0x12, 0x18, 0x11, 0x04, 0x03])
         let offset: UInt8 = random.once(in: 15) ? UInt8(random.number(0...15)) : 5
         return big(ends.sourcePort) + big(ends.destinationPort) + random.bytes(8)
             + [offset << 4, flags] + random.bytes(6) + random.bytes(size())

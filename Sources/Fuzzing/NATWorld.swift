@@ -2,6 +2,7 @@ import BPF
 import CDatapath
 import Model
 import Packets
+import SeededRandom
 import XDPPlane
 
 /// Random NAT tables.

@@ -1,17 +1,9 @@
-/// SplitMix64 (Steele, Lea, Flood 2014): the same seed, the same packets.
-struct Random: RandomNumberGenerator {
-    private var state: UInt64
+import SeededRandom
 
-    init(seed: UInt64) { state = seed }
+/// The same seed, the same packets.
+typealias Random = SeededRandom
 
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ z >> 30) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ z >> 27) &* 0x94d0_49bb_1331_11eb
-        return z ^ z >> 31
-    }
-
+extension SeededRandom {
     /// True once in `times`.
     mutating func once(in times: UInt64) -> Bool { next() % times == 0 }
 

@@ -3,6 +3,7 @@ import Balancing
 import CDatapath
 import Model
 import Packets
+import SeededRandom
 import XDPPlane
 
 /// Random tables: as a value for the model, and written into the program's maps.
@@ -11,12 +12,17 @@ struct World {
     private static let backendCount = 40
     /// Whether the index of services sends every packet on to the hash maps.
     let allBucketsOverflow: Bool
+    /// Flows that many packets are of.
+    var hotFlows: [Flow] = []
+    /// What the controller does meanwhile.
+    let sweeps: Random
     /// No service and no backend has a higher number.
     static let highestNumber: UInt32 = 64
 
     /// Makes tables of `random`, of which those of the kernel are those of `network`.
     init(_ random: inout Random, in network: KernelNetwork) {
         allBucketsOverflow = random.once(in: 4)
+        sweeps = Random(seed: random.next())
         tables.hashKey = (random.next(), random.next())
         tables.repliesAreRedirected = random.once(in: 4)
         for id in 1...4 { tables.egresses[UInt32(id)] = egress(&random) }
@@ -26,6 +32,7 @@ struct World {
             tables.backends[id] = backend(&random)
         }
         addSlots(&random)
+        addFlows(&random)
         addNAT(&random, in: network)
     }
 
@@ -64,17 +71,26 @@ struct World {
             for transport in [6, 17] as [UInt8] {
                 for port in Places.ports.prefix(2) + [0] where !random.once(in: 4) {
                     id += 1
-                    let hasList = random.once(in: 3)
-                    let service = Model.Tables.Service(
-                        id: id, hasAccessList: hasList, deniesOthers: hasList && random.once(in: 2),
-                        isFullNAT: random.once(in: 3),
-                        slotMask: id == full ? 0xffff : random.pick([1, 3, 31, 63]))
+                    let mask = id == full ? 0xffff : random.pick([1, 3, 31, 63] as [UInt32])
+                    let service = service(id, slotMask: mask, &random)
                     tables.services[
                         .init(address: vip.base, port: port, transport: transport)] = service
-                    if hasList { addAccess(to: id, &random) }
+                    if service.hasAccessList { addAccess(to: id, &random) }
                 }
             }
         }
+    }
+
+    private func service(
+        _ id: UInt32, slotMask: UInt32, _ random: inout Random
+    ) -> Model.Tables.Service {
+        let hasList = random.once(in: 3)
+        let scheduler = random.number(0...3)
+        return Model.Tables.Service(
+            id: id, hasAccessList: hasList, deniesOthers: hasList && random.once(in: 2),
+            isFullNAT: random.once(in: 3), tracks: random.once(in: 2),
+            hasClientAffinity: random.once(in: 3), isRoundRobin: scheduler == 1,
+            isLeastCost: scheduler == 2, slotMask: slotMask)
     }
 
     private mutating func addAccess(to service: UInt32, _ random: inout Random) {
@@ -120,11 +136,11 @@ struct World {
             guard !random.once(in: 40) else { continue }
             let own = tables.backends.filter { $0.value.service == service.id }.keys.sorted()
             tables.slots[service.id] = (0...service.slotMask).map { _ in
-                // The upper bits are of no meaning yet.
-                let others = UInt32(truncatingIfNeeded: random.next()) & ~0x7fff
-                if random.once(in: 20) || own.isEmpty { return others }
-                if random.once(in: 50) { return UInt32(random.number(1...Self.backendCount)) }
-                return others | random.pick(own)
+                if own.isEmpty { return 0 }
+                let isOfAnother = random.once(in: 50)
+                return Self.slotWord(
+                    in: service.id,
+                    of: isOfAnother ? (1...UInt32(Self.backendCount)).map { $0 } : own, &random)
             }
         }
     }
@@ -135,10 +151,7 @@ struct World {
 extension World {
     /// Writes the tables into the maps of a plane that holds nothing.
     func write(into plane: XDPPlane) throws {
-        try plane.tables.settings.set(
-            martlet_settings(
-                abi: UInt32(MARTLET_ABI),
-                flags: settingFlags, hash_key: tables.hashKey), for: 0)
+        try tables.writeSettings(into: plane)
         for (id, egress) in tables.egresses {
             try plane.tables.egresses.set(martlet_egress(egress), for: id)
         }
@@ -148,13 +161,9 @@ extension World {
         try writeSlots(into: plane)
         try writeVIPs(into: plane)
         try writeNAT(into: plane)
+        try tables.writeFlows(into: plane)
         for (key, service) in tables.services {
-            var flags: UInt32 = 0
-            if service.hasAccessList { flags |= MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue }
-            if service.deniesOthers { flags |= MARTLET_SERVICE_DENIES_OTHERS.rawValue }
-            if service.isFullNAT { flags |= MARTLET_SERVICE_FULL_NAT.rawValue }
-            let value = martlet_service(
-                id: UInt16(service.id), flags: UInt16(flags), slot_mask: service.slotMask)
+            let value = martlet_service(service)
             switch key.address {
             case .v4(let address):
                 try plane.tables.servicesV4.set(
@@ -180,12 +189,6 @@ extension World {
         }
     }
 
-    private var settingFlags: UInt32 {
-        (tables.repliesAreRedirected ? MARTLET_SETTING_REDIRECT_REPLIES.rawValue : 0)
-            | (tables.nat.asksReturns ? MARTLET_SETTING_NAT_RETURNS.rawValue : 0)
-            | (tables.nat.asksAddresses ? MARTLET_SETTING_NAT_ADDRESSES.rawValue : 0)
-    }
-
     /// In some worlds no key has a place there: every packet looks into the hash maps.
     private func writeIndex(into plane: XDPPlane) throws {
         if allBucketsOverflow { try plane.overflowIndex() } else { try plane.rebuildIndex() }
@@ -194,9 +197,8 @@ extension World {
     private func writeSlots(into plane: XDPPlane) throws {
         for (service, words) in tables.slots {
             try plane.addSlots(to: ServiceID(service), count: words.count)
-            let slots = try MappedArray<UInt32>(plane.slots(of: ServiceID(service)))
-            for (index, word) in words.enumerated() { slots[index] = word }
         }
+        try tables.writeSlots(into: plane, upTo: .max)
     }
 
     private func writeVIPs(into plane: XDPPlane) throws {
@@ -212,6 +214,40 @@ extension World {
         }
         let filter = try MappedArray<UInt64>(plane.tables.vipFilter)
         for bit in tables.filter { filter[bit / 64] |= 1 << UInt64(bit % 64) }
+    }
+}
+
+extension Model.Tables {
+    func writeSettings(into plane: XDPPlane) throws {
+        let flags: [(Bool, martlet_setting)] = [
+            (repliesAreRedirected, MARTLET_SETTING_REDIRECT_REPLIES),
+            (nat.asksReturns, MARTLET_SETTING_NAT_RETURNS),
+            (nat.asksAddresses, MARTLET_SETTING_NAT_ADDRESSES),
+            (isFrozen, MARTLET_SETTING_FROZEN),
+        ]
+        try plane.tables.settings.set(
+            martlet_settings(
+                abi: UInt32(MARTLET_ABI),
+                flags: flags.filter(\.0).reduce(0) { $0 | $1.1.rawValue }, hash_key: hashKey,
+                flow_mask: flowMask, unused: 0), for: 0)
+    }
+}
+
+extension martlet_service {
+    fileprivate init(_ service: Model.Tables.Service) {
+        let flags: [(Bool, martlet_service_flag)] = [
+            (service.hasAccessList, MARTLET_SERVICE_HAS_ACCESS_LIST),
+            (service.deniesOthers, MARTLET_SERVICE_DENIES_OTHERS),
+            (service.isFullNAT, MARTLET_SERVICE_FULL_NAT),
+            (service.tracks, MARTLET_SERVICE_TRACKS),
+            (service.hasClientAffinity, MARTLET_SERVICE_CLIENT_AFFINITY),
+            (service.isRoundRobin, MARTLET_SERVICE_ROUND_ROBIN),
+            (service.isLeastCost, MARTLET_SERVICE_LEAST_COST),
+        ]
+        self.init(
+            id: UInt16(service.id),
+            flags: UInt16(flags.filter(\.0).reduce(0) { $0 | $1.1.rawValue }),
+            slot_mask: service.slotMask)
     }
 }
 

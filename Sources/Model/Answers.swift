@@ -73,7 +73,7 @@ extension Decision {
 
     /// Of `full-nat`: the flow at this place, if its backend is who answers.
     private mutating func answer(at place: NAT.Place) -> Search {
-        guard tables.nat.tables.contains(place.address), var flow = tables.nat.flows[place]
+        guard tables.nat.tables.contains(place.address), let flow = tables.nat.flows[place]
         else { return .none(MARTLET_PASS_NAT_ADDRESS) }
         if flow.isBeingMade { return .none(MARTLET_DROP_NAT_BUSY) }
         guard flow.backend.address == packet.flow.source else {
@@ -88,10 +88,7 @@ extension Decision {
         guard flow.backend.port == packet.flow.sourcePort,
             flow.isUDP == (packet.flow.transport == 17)
         else { return .none(MARTLET_PASS_NAT_ADDRESS) }
-        if !isError {
-            flow.renew(by: packet, isAnswer: true, at: now)
-            outcome.flowChange = (place, flow)
-        }
+        if !isError { renew(flow, at: place, isAnswer: true) }
         return .found(answer)
     }
 

@@ -24,6 +24,14 @@ public struct Outcome: Sendable {
     public var note: (key: Tables.FragmentKey, value: Tables.Fragment)?
     /// What becomes of a flow of `full-nat`; nil: the place is free.
     public var flowChange: (place: NAT.Place, flow: NATFlow?)?
+    /// What it writes into the flow table; 0: the place is free.
+    public var flowWords: [FlowPlace: UInt64] = [:]
+    /// What becomes of the number of open flows of backends.
+    public var loadChanges: [UInt32: Int] = [:]
+    /// Whether it takes a turn of its service's.
+    public var takesTurn = false
+    /// What happened in the flow table.
+    public var flowEvents: [martlet_flow_event] = []
     /// The flow that was looked up, its hash and its slot, as far as it came.
     public var flow: Flow?
     public var hash: UInt64?
@@ -33,7 +41,7 @@ public struct Outcome: Sendable {
 /// What it does with `frame`, which came in by `interface`: docs/life-of-a-packet.md.
 ///
 /// - Parameters:
-///   - now: The time in units of 2^30 ns, for the flows of `full-nat`.
+///   - now: The time in units of 2^30 ns, for the flows that are remembered.
 ///   - mayTellSender: Whether this CPU may still send an ICMP error in this tick.
 public func decide(
     _ frame: [UInt8], from interface: UInt32, by tables: Tables, at now: UInt32 = 0,
@@ -158,14 +166,29 @@ struct Decision {
         case verdict(martlet_verdict)
     }
 
+    /// The slot's owner, or who the flow table says has the flow.
     mutating func chooseSlot(_ service: Tables.Service, hash: UInt64) -> Choice {
-        let slot = UInt32(truncatingIfNeeded: hash) & service.slotMask
-        outcome.slot = slot
-        guard let slots = tables.slots[service.id], slot < slots.count else {
+        guard let flow = slotted(service, hash: hash) else {
             return .verdict(MARTLET_DROP_BROKEN_TABLE)
         }
-        let owner = slots[Int(slot)] & UInt32(MARTLET_SLOT_OWNER.rawValue)
-        return owner == 0 ? .verdict(MARTLET_DROP_NO_BACKEND) : .backend(owner, place: nil)
+        if service.tracks || flow.looks { return lookUp(flow) }
+        return flow.owner == 0
+            ? .verdict(MARTLET_DROP_NO_BACKEND) : .backend(flow.owner, place: nil)
+    }
+
+    /// The flow with its slot; nil: there is none.
+    mutating func slotted(_ service: Tables.Service, hash: UInt64) -> SlottedFlow? {
+        var client = packet.flow
+        client.sourcePort = 0
+        let slotHash =
+            service.hasClientAffinity ? flowHash(of: client, key: tables.hashKey) : hash
+        let slot = UInt32(truncatingIfNeeded: slotHash) & service.slotMask
+        outcome.slot = slot
+        guard let slots = tables.slots[service.id], slots.count == Int(service.slotMask) + 1 else {
+            return nil
+        }
+        return SlottedFlow(
+            service: service, hash: hash, slotHash: slotHash, slot: slot, slots: slots)
     }
 
     /// What the first fragment has left behind: an identification comes again (RFC 791 §3.2), and

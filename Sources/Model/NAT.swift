@@ -163,6 +163,8 @@ public struct NATFlow: Hashable, Sendable {
     }
 
     var isUDP: Bool { state >= MARTLET_NAT_ASKING.rawValue }
+    var isOpening: Bool { state == MARTLET_NAT_OPENING.rawValue }
+    var isClosing: Bool { state == MARTLET_NAT_CLOSING.rawValue }
     var isBeingMade: Bool { state == MARTLET_NAT_MAKING.rawValue }
 }
 
@@ -188,7 +190,7 @@ public struct NATPlaces: Sendable {
 }
 
 extension Decision {
-    /// Docs §5: the backend that the flow has, or the one that its slot gives it.
+    /// Docs §5: the backend that the flow has, or one that is chosen for it.
     mutating func chooseNATFlow(_ service: Tables.Service, hash: UInt64) -> Choice {
         let places = NATPlaces(hash: hash, family: packet.family)
         let share = tables.nat.shares[places.share] ?? NAT.Share(owner: 0, former: 0)
@@ -202,18 +204,19 @@ extension Decision {
         guard !isError, isUDP || packet.isNewFlow else {
             return .verdict(MARTLET_DROP_NAT_NO_FLOW)
         }
-        let owner: UInt32
-        switch chooseSlot(service, hash: hash) {
-        case .verdict(let verdict): return .verdict(verdict)
-        case .backend(let id, _): owner = id
+        guard let flow = slotted(service, hash: hash) else {
+            return .verdict(MARTLET_DROP_BROKEN_TABLE)
         }
+        let choice = choose(for: flow)
+        guard case .backend(let chosen, _) = choice else { return choice }
         guard let place = found ?? freePlace(places, at: share.owner) else {
             return .verdict(MARTLET_DROP_NAT_EXHAUSTED)
         }
-        return open(place, tag: places.tag, owner: owner, service)
+        if let found, let former = tables.nat.flows[found], former.isOpening {
+            outcome.loadChanges[former.backendID, default: 0] -= 1
+        }
+        return open(place, tag: places.tag, of: chosen, service)
     }
-
-    private var isUDP: Bool { packet.flow.transport == 17 }
 
     private func find(_ places: NATPlaces, in share: NAT.Share) -> NAT.Place? {
         [share.owner, share.former].filter { $0 != 0 && tables.nat.tables.contains($0) }
@@ -231,16 +234,24 @@ extension Decision {
         guard var flow = tables.nat.flows[place], let backend = tables.backends[flow.backendID],
             backend.service == service.id, backend.isFullNAT,
             backend.address == flow.backend.address,
-            backend.port == flow.backend.port || backend.port == 0 && flow.keepsPort
+            backend.port == flow.backend.port || backend.port == 0 && flow.keepsPort,
+            tables.loads[flow.backendID]?.isLost != true
         else { return false }
-        let isOpen = ![MARTLET_NAT_OPENING, MARTLET_NAT_CLOSING].map(\.rawValue)
-            .contains(flow.state)
-        if packet.isNewFlow, !isOpen { return false }
+        if packet.isNewFlow, flow.isOpening || flow.isClosing { return false }
         if isError { return true }
-        flow.renew(by: packet, isAnswer: false, at: now)
         flow.lastHop = lastHop
-        outcome.flowChange = (place, flow)
+        renew(flow, at: place, isAnswer: false)
         return true
+    }
+
+    /// Moves a flow on by this packet. Who makes it *closing* takes one from its backend's flows.
+    mutating func renew(_ flow: NATFlow, at place: NAT.Place, isAnswer: Bool) {
+        var renewed = flow
+        renewed.renew(by: packet, isAnswer: isAnswer, at: now)
+        outcome.flowChange = (place, renewed)
+        if renewed.isClosing, !flow.isClosing {
+            outcome.loadChanges[flow.backendID, default: 0] -= 1
+        }
     }
 
     private func freePlace(_ places: NATPlaces, at address: UInt32) -> NAT.Place? {
@@ -260,9 +271,9 @@ extension Decision {
     }
 
     private mutating func open(
-        _ place: NAT.Place, tag: UInt32, owner: UInt32, _ service: Tables.Service
+        _ place: NAT.Place, tag: UInt32, of chosen: UInt32, _ service: Tables.Service
     ) -> Choice {
-        guard let backend = tables.backends[owner], backend.service == service.id,
+        guard let backend = tables.backends[chosen], backend.service == service.id,
             backend.isFullNAT, backend.address.family == packet.family
         else {
             outcome.flowChange = (place, nil)
@@ -274,9 +285,10 @@ extension Decision {
             state: isUDP ? MARTLET_NAT_ASKING.rawValue : MARTLET_NAT_OPENING.rawValue,
             used: now, tag: tag, client: .init(ends.source, ends.sourcePort),
             vip: .init(ends.destination, ends.destinationPort),
-            backend: .init(backend.address, port), backendID: owner, lastHop: lastHop)
+            backend: .init(backend.address, port), backendID: chosen, lastHop: lastHop)
         outcome.flowChange = (place, flow)
-        return .backend(owner, place: place)
+        outcome.loadChanges[chosen, default: 0] += 1
+        return .backend(chosen, place: place)
     }
 
     private var lastHop: NATFlow.Hop? {

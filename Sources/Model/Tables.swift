@@ -23,6 +23,16 @@ public struct Tables: Sendable {
     public var kernel = Kernel()
     public var hashKey: (UInt64, UInt64) = (0, 0)
     public var repliesAreRedirected = false
+    /// The flows that are remembered: buckets of eight words; one that is missing is empty.
+    public var flows: [UInt32: [UInt64]] = [:]
+    /// The number of buckets in use, less one.
+    public var flowMask: UInt32 = 0
+    /// Of round-robin, by the service's id.
+    public var turns: [UInt32: Turns] = [:]
+    /// By the backend's id.
+    public var loads: [UInt32: Load] = [:]
+    /// No new flow is remembered.
+    public var isFrozen = false
 
     public init() {}
 
@@ -44,16 +54,27 @@ public struct Tables: Sendable {
         public var hasAccessList: Bool
         public var deniesOthers: Bool
         public var isFullNAT: Bool
+        /// Every flow is remembered.
+        public var tracks: Bool
+        /// A client keeps to one backend.
+        public var hasClientAffinity: Bool
+        public var isRoundRobin: Bool
+        public var isLeastCost: Bool
         public var slotMask: UInt32
 
         public init(
             id: UInt32, hasAccessList: Bool, deniesOthers: Bool, isFullNAT: Bool = false,
-            slotMask: UInt32
+            tracks: Bool = false, hasClientAffinity: Bool = false, isRoundRobin: Bool = false,
+            isLeastCost: Bool = false, slotMask: UInt32
         ) {
             self.id = id
             self.hasAccessList = hasAccessList
             self.deniesOthers = deniesOthers
             self.isFullNAT = isFullNAT
+            self.tracks = tracks
+            self.hasClientAffinity = hasClientAffinity
+            self.isRoundRobin = isRoundRobin
+            self.isLeastCost = isLeastCost
             self.slotMask = slotMask
         }
     }
@@ -138,6 +159,45 @@ public struct Tables: Sendable {
         }
     }
 
+    /// How far round-robin has come, and after how many slots its order begins again; 0: all.
+    public struct Turns: Hashable, Sendable {
+        public var taken: UInt64
+        public var length: UInt32
+
+        public init(taken: UInt64, length: UInt32) {
+            self.taken = taken
+            self.length = length
+        }
+    }
+
+    /// What a backend has to do.
+    public struct Load: Hashable, Sendable {
+        /// Open ones; what is below 0 counts as 0.
+        public var flows: UInt32
+        /// Of flows; 0: none.
+        public var limit: UInt32
+        /// In microseconds; 0 counts as 1.
+        public var latency: UInt32
+        /// 0 counts as 1.
+        public var weight: UInt16
+        /// No client has affinity to it any more.
+        public var isClosed: Bool
+        /// Its flows of `full-nat` go on no more.
+        public var isLost: Bool
+
+        public init(
+            flows: UInt32 = 0, limit: UInt32 = 0, latency: UInt32 = 1, weight: UInt16 = 1,
+            isClosed: Bool = false, isLost: Bool = false
+        ) {
+            self.isLost = isLost
+            self.flows = flows
+            self.limit = limit
+            self.latency = latency
+            self.weight = weight
+            self.isClosed = isClosed
+        }
+    }
+
     public struct FragmentKey: Hashable, Sendable {
         public var source: IPAddress
         public var destination: IPAddress
@@ -155,6 +215,23 @@ public struct Tables: Sendable {
         /// When, in units of 2^30 ns.
         public var left: UInt32 = 0
         public var vip: IPAddress?
+    }
+}
+
+extension Tables {
+    /// Changes what a packet with this outcome has changed.
+    public mutating func apply(_ outcome: Outcome) {
+        if let note = outcome.note { fragments[note.key] = note.value }
+        if let change = outcome.flowChange { nat.flows[change.place] = change.flow }
+        for (place, word) in outcome.flowWords {
+            flows[place.bucket, default: Array(repeating: 0, count: 8)][place.lane] = word
+        }
+        for (backend, change) in outcome.loadChanges {
+            loads[backend, default: Load()].flows &+= UInt32(truncatingIfNeeded: change)
+        }
+        if outcome.takesTurn, let service = outcome.service {
+            turns[service, default: Turns(taken: 0, length: 0)].taken &+= 1
+        }
     }
 }
 

@@ -31,6 +31,9 @@ struct Fuzz: ParsableCommand {
         for number in 1..<MARTLET_VERDICT_COUNT.rawValue {
             print("\(differential.verdicts[number] ?? 0)  \(name(martlet_verdict(number)))")
         }
+        for event in 0..<MARTLET_FLOW_EVENT_COUNT.rawValue {
+            print("\(differential.flowEvents[event] ?? 0)  flow event \(event)")
+        }
         print("\(differential.packets) packets, no difference")
     }
 }

@@ -17,6 +17,9 @@ struct FuzzTests {
                     differential.verdicts[number] ?? 0 > 0,
                     "\(name(martlet_verdict(number))) never")
             }
+            for event in 0..<MARTLET_FLOW_EVENT_COUNT.rawValue {
+                #expect(differential.flowEvents[event] ?? 0 > 0, "flow event \(event) never")
+            }
         }
     }
 }

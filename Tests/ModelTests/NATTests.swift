@@ -188,6 +188,70 @@ struct NATTests {
         #expect(run.send(.toVIP(17)).verdictName == "FORWARD_FULL_NAT")
     }
 
+    // MARK: Backends of new flows: §6
+
+    @Test func `a new flow gets a backend as its scheduler has it`() {
+        var run = Run(twoBackends())
+        for service in run.tables.services.keys {
+            run.tables.services[service]?.isRoundRobin = true
+        }
+        let got = [40001, 40002, 40003].map { run.send(from: $0, flags: 0x02).backend }
+        #expect(got == [1, 2, 1])
+        run.tables.loads[2]?.limit = 1
+        #expect(run.send(from: 40004, flags: 0x02).backend == 1)
+        run.tables.loads[1]?.limit = 1
+        #expect(run.send(from: 40005, flags: 0x02).verdictName == "DROP_BACKENDS_FULL")
+        #expect(run.tables.flows.isEmpty)
+    }
+
+    @Test func `a flow counts for its backend until either side ends it, and anew from then on`() {
+        for isAnswer in [false, true] {
+            var run = Run(tables(MARTLET_FULL_NAT))
+            let inside = ends(run.send(.toVIP(6), flags: 0x02).frame)
+            let answer = Ends(Self.backend, 8080, inside.source, inside.sourcePort, 6)
+            #expect(run.flows == [1: 1])
+            for flags in [0x12, 0x10] as [UInt8] {
+                _ = run.send(flags == 0x12 ? answer : .toVIP(6), flags: flags)
+                #expect(run.flows == [1: 1])
+            }
+            _ = run.send(isAnswer ? answer : .toVIP(6), flags: 0x11)
+            #expect(run.flows == [1: 0])
+            _ = run.send(isAnswer ? .toVIP(6) : answer, flags: 0x04)
+            #expect(run.flows == [1: 0])
+            _ = run.send(.toVIP(6), flags: 0x02)
+            #expect(run.flows == [1: 1])
+        }
+        var run = Run(tables(MARTLET_FULL_NAT))
+        _ = run.send(.toVIP(17))
+        _ = run.send(.toVIP(17))
+        #expect(run.flows == [1: 1])
+    }
+
+    @Test func `a SYN that nobody answered counts for the backend that the last one went to`() {
+        var run = Run(twoBackends())
+        for service in run.tables.services.keys {
+            run.tables.services[service]?.isRoundRobin = true
+        }
+        #expect(run.send(.toVIP(6), flags: 0x02).backend == 1)
+        #expect(run.send(.toVIP(6), flags: 0x02).backend == 2)
+        #expect(run.flows == [1: 0, 2: 1])
+    }
+
+    @Test func `a flow that finds no port counts for nobody`() throws {
+        var run = Run(tables(MARTLET_FULL_NAT))
+        for index in run.tables.nat.shares.keys { run.tables.nat.shares[index]?.owner = 0 }
+        #expect(run.send(.toVIP(6), flags: 0x02).verdictName == "DROP_NAT_EXHAUSTED")
+        #expect(run.flows == [:])
+    }
+
+    private func twoBackends() -> Tables {
+        var tables = tables(MARTLET_FULL_NAT)
+        tables.slots[1] = [1, 2]
+        tables.backends[2] = tables.backends[1]
+        for id in [1, 2] as [UInt32] { tables.loads[id] = .init() }
+        return tables
+    }
+
     @Test func `a flow stays with its backend when its slot moves, and where its address was`() {
         var run = Run(tables(MARTLET_FULL_NAT))
         let before = ends(run.send(.toVIP(6), flags: 0x02).frame)
@@ -213,10 +277,19 @@ private struct Run {
 
     init(_ tables: Tables) { self.tables = tables }
 
+    /// How many are open, by the backend.
+    var flows: [UInt32: UInt32] { tables.loads.mapValues(\.flows) }
+
+    mutating func send(from port: UInt16, flags: UInt8) -> Outcome {
+        var ends = NATTests.Ends.toVIP(6)
+        ends.sourcePort = port
+        return send(ends, flags: flags)
+    }
+
     mutating func send(_ ends: NATTests.Ends, flags: UInt8 = 0) -> Outcome {
         let outcome = decide(NATTests.packet(ends, flags: flags), from: 1, by: tables, at: now)
+        tables.apply(outcome)
         if let change = outcome.flowChange {
-            tables.nat.flows[change.place] = change.flow
             state = martlet_nat_state(change.flow?.state ?? 0)
         }
         return outcome

@@ -328,14 +328,14 @@ struct AdmissionTests {
         #expect(owners(of: packets) == expected)
     }
 
-    @Test func `of a slot only the owner counts, 15 bits`() {
+    @Test func `of a slot that does not look only the owner counts, 15 bits`() {
         var setting = Setting()
-        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_8000, count: 8)
+        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_0000, count: 8)
         #expect(setting.v4(ipv4(tcp())) == "DROP_NO_BACKEND")
-        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_8009, count: 8)
+        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_0009, count: 8)
         #expect(setting.v4(ipv4(tcp())) == "FORWARD_L2_DSR")
         setting.tables.backends = [0x7fff: setting.tables.backends[9]].compactMapValues { $0 }
-        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_ffff, count: 8)
+        setting.tables.slots[Setting.service] = [UInt32](repeating: 0xffff_7fff, count: 8)
         #expect(setting.outcome(ethernet(0x0800) + ipv4(tcp())).backend == 0x7fff)
     }
 

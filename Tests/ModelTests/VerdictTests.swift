@@ -51,6 +51,7 @@ struct VerdictTests {
         "DROP_SOURCE_DENIED": "the longest prefix that covers the source decides",
         "DROP_EXPIRED": "l2-dsr drops what is at the end of its time, a tunnel does not",
         "DROP_NO_BACKEND": "the low bits of the hash name the slot",
+        "DROP_BACKENDS_FULL": "where all that could be had are full the verdict says so",
         "DROP_NO_NEXT_HOP": "no next hop comes before the end of time, and that before the size",
         "DROP_TOO_BIG": "no error after too many of them in a tick",
         // Of the driver's buffer, which the model has none of: XDPPlaneTests.
