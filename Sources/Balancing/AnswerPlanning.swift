@@ -3,6 +3,26 @@ import Packets
 // What answers need: as whose they leave, and where `full-nat` has them sent to.
 
 extension Planner {
+    /// The answers of `backend` that are to be the target's.
+    ///
+    /// A backend can answer for one VIP only. One that gets no new flows here leaves its answers to
+    /// whoever else has it.
+    func answers(of backend: Target.Backend, _ target: Target) -> [Return] {
+        target.returns(of: backend).filter { answer in
+            guard wantedReturns[answer.from] == answer.to else { return false }
+            guard backend.load.isClosed, others == .kept, let held = contents.returns[answer.from],
+                !wanted.contains(held), let other = contents.keys[held]?.service
+            else { return true }
+            return claims.contains(other)
+        }
+    }
+
+    /// Whether another service has the backend's answers, or is to have them: flows that it has
+    /// here can't live.
+    func isTaken(_ backend: Target.Backend, from target: Target) -> Bool {
+        answers(of: backend, target).count < target.returns(of: backend).count
+    }
+
     /// Answers of which no target is: their packets went out before, if ever.
     mutating func removeReturns() throws(Plan.Exhausted) {
         let gone = contents.returns.filter { key, value in
@@ -96,4 +116,17 @@ extension Planner {
         }
         return free
     }
+}
+
+/// As whose the answers of all backends leave. Of two targets that want the same the first one has
+/// it in which the backend gets new flows.
+func wantedAnswers(of targets: [Target]) -> [ReturnKey: ServiceKey] {
+    func answers(areOver isClosed: Bool) -> some Sequence<(ReturnKey, ServiceKey)> {
+        targets.lazy.flatMap { target in
+            target.backends.lazy.filter { $0.load.isClosed == isClosed }
+                .flatMap(target.returns).map { ($0.from, $0.to) }
+        }
+    }
+    let open = Dictionary(answers(areOver: false), uniquingKeysWith: { first, _ in first })
+    return open.merging(answers(areOver: true)) { first, _ in first }
 }

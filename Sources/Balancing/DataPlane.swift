@@ -13,6 +13,35 @@ public protocol DataPlane: Sendable {
 
     /// The flows that are open at these of its NAT addresses: neither ended nor idle for too long.
     func natUse(at addresses: Set<NATAddressID>) throws -> NATUse
+
+    /// Goes through all recorded flows: removes what is over, and tells what it found.
+    func sweep(_ orders: SweepOrders) throws -> SweepReport
+
+    /// What happened in the flow table since it was made.
+    func flowEvents() throws -> FlowEvents
+
+    /// Has new flows make no entries, and go where they need none; or ends that.
+    func freeze(_ isFrozen: Bool) throws
+
+    /// Tells how long these backends take to answer, in microseconds; 1 where only the number of
+    /// flows is to count.
+    func setLatency(_ latency: [BackendID: UInt32]) throws
+
+    /// What is measured of each backend now.
+    func loads() throws -> [BackendID: MeasuredLoad]
+}
+
+/// What the data path measures of a backend.
+public struct MeasuredLoad: Hashable, Sendable {
+    /// Open ones; the last sweep set the number right.
+    public var flows: UInt32
+    /// How long it takes to answer, in microseconds.
+    public var latency: UInt32
+
+    public init(flows: UInt32 = 0, latency: UInt32 = 1) {
+        self.flows = flows
+        self.latency = latency
+    }
 }
 
 /// The number by which a plane knows a service; never 0.

@@ -41,13 +41,20 @@ public struct HealthCheck: Hashable, Sendable {
 /// What one probe found.
 public struct ProbeResult: Hashable, Sendable {
     public var isSuccess: Bool
+    /// Whether the host has said anything: a wrong status, a refusal, garbage. False is to say that
+    /// it may well be dead: nothing came in time, or there is no way to it. A probe that failed on
+    /// this side says nothing of the host, and so does not say that.
+    public var isAnswered: Bool
     /// In words, for a person: `HTTP 200`, `connection refused`, `no answer in 500 ms`.
     public var finding: String
     /// From the start of the probe to its end.
     public var latency: Duration
 
-    public init(isSuccess: Bool, finding: String, latency: Duration) {
+    public init(
+        isSuccess: Bool, isAnswered: Bool = true, finding: String, latency: Duration
+    ) {
         self.isSuccess = isSuccess
+        self.isAnswered = isAnswered
         self.finding = finding
         self.latency = latency
     }

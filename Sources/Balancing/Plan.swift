@@ -10,6 +10,10 @@ public import Packets
 /// access list of a service allows, or denies, before and after is never denied, or allowed, in
 /// between.
 ///
+/// Slots go through their phases (``Slot/given(to:lost:)``), so that no flow is cut of a backend
+/// that a target lists and that is not lost. A record goes after the slots that name it, as owner
+/// or as former owner, and after the entries of its flows.
+///
 /// With `nat` and `full-nat` answers come back here: what makes them the VIP's is there before the
 /// first packet goes out, and goes after the last. A backend that one `nat` service hands to
 /// another gets no packets of the one any more before its answers are the other's.

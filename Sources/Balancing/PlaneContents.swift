@@ -4,13 +4,17 @@ public import Packets
 public struct PlaneContents: Hashable, Sendable {
     /// What is held for a service, whether packets can find it or not.
     public struct Service: Hashable, Sendable {
-        /// For each slot its owner; nil: nobody can serve.
-        public var slots: [BackendID?]
+        public var slots: [Slot]
+        /// After so many slots the turns of round-robin begin again; 0: after all.
+        public var turnLength: Int
         /// The access list.
         public var rules: [IPPrefix: AccessList.Rule]
 
-        public init(slots: [BackendID?], rules: [IPPrefix: AccessList.Rule] = [:]) {
+        public init(
+            slots: [Slot], turnLength: Int = 0, rules: [IPPrefix: AccessList.Rule] = [:]
+        ) {
             self.slots = slots
+            self.turnLength = turnLength
             self.rules = rules
         }
     }
@@ -22,13 +26,39 @@ public struct PlaneContents: Hashable, Sendable {
         public var others: AccessList.Others
         /// Whether every flow has a port of a NAT address: its backends are those of `full-nat`.
         public var isFullNAT: Bool
+        /// As ``Selection/held``.
+        public var selection: Selection
 
         public init(
-            service: ServiceID, others: AccessList.Others = .unlisted, isFullNAT: Bool = false
+            service: ServiceID, others: AccessList.Others = .unlisted, isFullNAT: Bool = false,
+            selection: Selection = Selection()
         ) {
             self.service = service
             self.others = others
             self.isFullNAT = isFullNAT
+            self.selection = selection.held
+        }
+    }
+
+    /// How much a backend can bear, as far as it is said and not measured.
+    public struct Load: Hashable, Sendable {
+        /// It gets no new flow while it has so many; 0: no limit.
+        public var limit: UInt32
+        /// What its cost is divided by, where costs are compared.
+        public var weight: UInt16
+        /// Whether it gets no new flows, so that no client has affinity to it any more.
+        public var isClosed: Bool
+
+        /// Whether its flows can't live: those of `full-nat` are given up.
+        public var isLost: Bool
+
+        public init(
+            limit: UInt32 = 0, weight: UInt16 = 1, isClosed: Bool = false, isLost: Bool = false
+        ) {
+            self.isLost = isLost
+            self.limit = limit
+            self.weight = weight
+            self.isClosed = isClosed
         }
     }
 
@@ -45,11 +75,12 @@ public struct PlaneContents: Hashable, Sendable {
         public var port: UInt16?
         /// Nil: not known; packets for it are dropped and counted as such.
         public var nextHop: NextHop?
+        public var load: Load
 
         public init(
             service: ServiceID, address: IPAddress, forwarding: Forwarding,
             tunnelPort: UInt16? = nil, sourceEntropy: UInt32 = 0, port: UInt16? = nil,
-            nextHop: NextHop?
+            nextHop: NextHop?, load: Load = Load()
         ) {
             self.service = service
             self.address = address
@@ -58,6 +89,7 @@ public struct PlaneContents: Hashable, Sendable {
             self.sourceEntropy = sourceEntropy
             self.port = port
             self.nextHop = nextHop
+            self.load = load
         }
     }
 
@@ -134,12 +166,18 @@ extension PlaneContents {
         case .setNextHop(let number, let nextHop):
             precondition(backends[number] != nil, "no backend \(number)")
             backends[number]?.nextHop = nextHop
+        case .setLoad(let number, let load):
+            precondition(backends[number] != nil, "no backend \(number)")
+            backends[number]?.load = load
         case .addSlots(let id, let count):
             precondition(services[id] == nil, "service \(id) exists")
-            services[id] = Service(slots: Array(repeating: nil, count: count))
+            services[id] = Service(slots: Array(repeating: Slot(owner: nil), count: count))
         case .writeSlots(let id, let changes):
             precondition(services[id] != nil, "no service \(id)")
-            for change in changes { services[id]?.slots[change.slot] = change.owner }
+            services[id]?.write(changes)
+        case .setTurns(let id, let length):
+            precondition(services[id] != nil, "no service \(id)")
+            services[id]?.turnLength = length
         case .writeAccess(let id, let changes):
             precondition(services[id] != nil, "no service \(id)")
             for change in changes { services[id]?.rules[change.prefix] = change.rule }
@@ -155,6 +193,7 @@ extension PlaneContents {
         case .removeSlots(let id):
             precondition(services[id]?.rules.isEmpty == true, "the access list goes first")
             services[id] = nil
+        case .forgetFlows: break
         case .removeBackend(let number):
             backends[number] = nil
         case .setReturns(let added):
@@ -166,6 +205,12 @@ extension PlaneContents {
         case .removeExits(let removed):
             for interface in removed { exits[interface] = nil }
         }
+    }
+}
+
+extension PlaneContents.Service {
+    fileprivate mutating func write(_ changes: [SlotChange]) {
+        for change in changes { slots[change.slot] = change.to }
     }
 }
 

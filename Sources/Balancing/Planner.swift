@@ -9,7 +9,7 @@ struct Planner {
     let capacity: Plan.Capacity
     private var steps: [Step] = []
     /// For each target the service that it takes over, or becomes.
-    private var claims: [ServiceID?]
+    private(set) var claims: [ServiceID?]
     let wanted: Set<ServiceKey>
     let wantedReturns: [ReturnKey: ServiceKey]
     /// The records of each target's service that are its backends'.
@@ -18,6 +18,10 @@ struct Planner {
     private var records: [ServiceID: [BackendID: PlaneContents.Backend]]
     /// Services that packets can find, or that a target takes over.
     private var inUse: Set<ServiceID> = []
+    /// Services of which every flow had an entry at first.
+    private let tracking: Set<ServiceID>
+    /// By the number of a backend, whether it is one of a target's and its flows can live.
+    private var lives: [Bool]
     /// Numbers up to these are taken.
     private var lastService: UInt32 = 0
     private var lastBackend: UInt16 = 0
@@ -33,12 +37,13 @@ struct Planner {
         self.capacity = capacity
         claims = takenOver(by: targets, contents)
         wanted = Set(targets.lazy.flatMap(\.keys))
-        wantedReturns = Dictionary(
-            targets.lazy.flatMap { target in target.backends.flatMap(target.returns) }
-                .map { ($0.from, $0.to) }, uniquingKeysWith: { first, _ in first })
+        wantedReturns = wantedAnswers(of: targets)
         records = contents.backends.reduce(into: [:]) { records, backend in
             records[backend.value.service, default: [:]][backend.key] = backend.value
         }
+        tracking = Set(contents.keys.values.lazy.filter(\.selection.tracks).map(\.service))
+        let last = contents.backends.keys.max()?.number ?? 0
+        lives = Array(repeating: false, count: Int(max(capacity.backends, last + 1)))
     }
 
     func steps(makingRoomFirst: Bool) throws(Plan.Exhausted) -> [Step] {
@@ -62,7 +67,7 @@ struct Planner {
         try settle(builds.filter { !$0.isNew || !$0.borrowed.isEmpty })
         try setVIPs()
         try removeUnwanted()
-        for (index, target) in targets.enumerated() { try tidy(target, index) }
+        try tidy()
         try removeReturns()
         try emptyPool()
     }
@@ -108,7 +113,7 @@ extension Planner {
         let isNew: Bool
         /// Of its backends, in their order.
         let numbers: [BackendID]
-        /// Those that lose their next hop, when no slot names them any more.
+        /// Those that lose their next hop, when they own no slot any more.
         let losses: [BackendID]
         /// Backends, as indices, whose answers are made another VIP's or port's until now.
         let borrowed: Set<Int>
@@ -142,11 +147,14 @@ extension Planner {
     /// Those that are new come first: the keys that another service loses to them still lead to
     /// that one's former backends then, which know these keys.
     private mutating func settle(_ builds: [Build]) throws(Plan.Exhausted) {
-        for build in builds { try writeSlots(of: build, without: build.borrowed) }
+        for build in builds {
+            try setTurns(of: build) { $0 < $1 }
+            try writeSlots(of: build, without: build.borrowed)
+        }
         for build in builds where !build.borrowed.isEmpty {
             // Nobody else's slots name them now.
             let borrowed = build.borrowed.sorted()
-            let gone = borrowed.flatMap { build.target.returns(of: build.target.backends[$0]) }
+            let gone = borrowed.flatMap { answers(of: build.target.backends[$0], build.target) }
                 .flatMap(strangers)
             try setReturns(of: borrowed, build.target)
             if !gone.isEmpty { try add(.removeReturns(gone)) }
@@ -158,7 +166,7 @@ extension Planner {
 
     /// Whether answers of the backend are made another VIP's or port's.
     private func isAnotherOnes(_ backend: Target.Backend, _ target: Target) -> Bool {
-        target.returns(of: backend).contains { wanted in
+        answers(of: backend, target).contains { wanted in
             if let held = contents.returns[wanted.from] { return held != wanted.to }
             // A port is looked for before any port: it would take the answers away from that one.
             var any = wanted.from
@@ -180,29 +188,75 @@ extension Planner {
     private mutating func setReturns(
         of backends: [Int], _ target: Target
     ) throws(Plan.Exhausted) {
-        let changed = backends.flatMap { target.returns(of: target.backends[$0]) }
+        let changed = backends.flatMap { answers(of: target.backends[$0], target) }
             .filter { contents.returns[$0.from] != $0.to }
         if !changed.isEmpty { try add(.setReturns(changed)) }
     }
 
-    /// The owners of all slots, but for those that one of `excluded` is to have.
+    /// All slots, as far as none of `excluded` gets them.
     private mutating func writeSlots(
         of build: Build, without excluded: Set<Int>
     ) throws(Plan.Exhausted) {
-        guard let present = contents.services[build.service] else { return }
+        guard let present = contents.services[build.service]?.slots else { return }
+        let looks = tracking.contains(build.service) && !build.target.selection.tracks
         let slots = build.target.slots
-        let changes = (0..<slots.count).compactMap { slot -> SlotChange? in
-            if let owner = slots[slot], excluded.contains(owner) { return nil }
-            let owner = slots[slot].map { build.numbers[$0] }
-            return owner == present.slots[slot] ? nil : SlotChange(slot: slot, owner: owner)
+        let unsettled =
+            looks ? Array(present.indices) : slots.unsettled(in: present, numbers: build.numbers)
+        var changes: [SlotChange] = []
+        changes.reserveCapacity(unsettled.count)
+        for number in unsettled {
+            let before = present[number]
+            let index = slots[number]
+            let isExcluded = index.map(excluded.contains) ?? false
+            let after =
+                isExcluded
+                ? before.given(to: before.owner) { !lives[Int($0.number)] }
+                : slot(before, for: index.map { build.numbers[$0] }, looks: looks, build)
+            if after != before { changes.append(SlotChange(slot: number, to: after)) }
         }
-        if !changes.isEmpty { try add(.writeSlots(build.service, changes)) }
+        guard !changes.isEmpty else { return }
+        if excluded.isEmpty {
+            // Nothing asks for these slots again: so the plane's are not copied, 256 KiB each.
+            steps.append(.writeSlots(build.service, changes))
+        } else {
+            try add(.writeSlots(build.service, changes))
+        }
+    }
+
+    /// What becomes of a slot that `owner` is to have.
+    ///
+    /// - Parameter looks: Whether every flow has had an entry, and will not any more: what has one
+    ///   is to be found then, too.
+    private func slot(
+        _ before: Slot, for owner: BackendID?, looks: Bool, _ build: Build
+    ) -> Slot {
+        // Nobody has a flow yet; or every flow has a port that says whose it is.
+        if build.isNew || build.target.forwarding == .fullNAT { return Slot(owner: owner) }
+        let after = before.given(to: owner) { !lives[Int($0.number)] }
+        return looks ? after.looking() : after
+    }
+
+    /// The length of the turns, if it is in this order to the one before.
+    ///
+    /// It is made shorter before the slots are written, and longer after: so every turn leads to
+    /// a slot of the old order or of the new one.
+    private mutating func setTurns(
+        of build: Build, if areInOrder: (_ after: Int, _ before: Int) -> Bool
+    ) throws(Plan.Exhausted) {
+        guard let present = contents.services[build.service] else { return }
+        let length = build.target.turnLength
+        let count = present.slots.count
+        let after = length == 0 ? count : length
+        let before = present.turnLength == 0 ? count : present.turnLength
+        guard length != present.turnLength, areInOrder(after, before) else { return }
+        try add(.setTurns(build.service, length: length))
     }
 
     /// What the slots had to change for, and who may come.
     private mutating func finish(_ build: Build) throws(Plan.Exhausted) {
         let (target, id) = (build.target, build.service)
         for number in build.losses { try add(.setNextHop(number, nil)) }
+        try setTurns(of: build) { $0 >= $1 }
         guard let present = contents.services[id] else { return }
         // The longest first: it is what decides, and so nobody meets a shorter one in its place.
         let rules = target.access.rules.filter { present.rules[$0.key] != $0.value }
@@ -212,19 +266,25 @@ extension Planner {
     }
 
     /// The numbers of the target's backends, after those that have none got one, and which of them
-    /// are to lose their next hop, when no slot names them any more.
+    /// are to lose their next hop, when they own no slot any more.
     private mutating func addBackends(
         of target: Target, to id: ServiceID
     ) throws(Plan.Exhausted) -> (numbers: [BackendID], losses: [BackendID]) {
+        // By addresses, of which a service seldom has one twice: whole records take long to hash.
         let known = Dictionary(
-            records[id, default: [:]].map { ($0.value.identity, $0.key) },
-            uniquingKeysWith: min)
+            grouping: records[id, default: [:]], by: \.value.address)
         var (numbers, losses) = ([BackendID](), [BackendID]())
         for backend in target.backends {
             let record = target.record(of: backend, in: id)
             let number: BackendID
-            if let present = known[record.identity] {
+            let identity = record.identity
+            let same = known[record.address, default: []].lazy
+                .filter { $0.value.identity == identity }.map(\.key).min()
+            if let present = same {
                 number = present
+                if contents.backends[number]?.load != record.load {
+                    try add(.setLoad(number, record.load))
+                }
                 if record.nextHop == nil {
                     if contents.backends[number]?.nextHop != nil { losses.append(number) }
                 } else if !isSameWay(contents.backends[number]?.nextHop, record.nextHop) {
@@ -235,6 +295,7 @@ extension Planner {
                 try add(.addBackend(number, record))
             }
             numbers.append(number)
+            lives[Int(number.number)] = !backend.isLost && !isTaken(backend, from: target)
         }
         return (numbers, losses)
     }
@@ -300,7 +361,7 @@ extension Planner {
         if !vips.isEmpty { try add(.removeVIPs(vips)) }
         if !keys.isEmpty { try add(.removeKeys(keys)) }
         let found = Set(contents.keys.values.map(\.service)).union(claims.compactMap(\.self))
-        for id in concerned.subtracting(found).sorted() { try remove(id) }
+        try remove(concerned.subtracting(found).sorted())
     }
 
     /// VIPs that no key but those of `keys` belongs to, or that have another length now.
@@ -315,21 +376,31 @@ extension Planner {
         }.sorted()
     }
 
-    private mutating func remove(_ id: ServiceID) throws(Plan.Exhausted) {
-        if let service = contents.services[id] {
+    private mutating func remove(_ ids: [ServiceID]) throws(Plan.Exhausted) {
+        for id in ids {
+            guard let service = contents.services[id] else { continue }
             try removeRules(Array(service.rules.keys), of: id)
             try add(.removeSlots(id))
         }
-        let backends = records.removeValue(forKey: id) ?? [:]
-        for number in backends.keys.sorted() { try add(.removeBackend(number)) }
+        try remove(ids.flatMap { (records.removeValue(forKey: $0) ?? [:]).keys })
     }
 
-    /// What the target's service does not need any more.
-    private mutating func tidy(_ target: Target, _ index: Int) throws(Plan.Exhausted) {
-        guard let id = claims[index], let service = contents.services[id] else { return }
-        try removeRules(service.rules.keys.filter { target.access.rules[$0] == nil }, of: id)
-        let gone = records[id, default: [:]].filter { members[id]?.contains($0.key) != true }
-        for number in gone.keys.sorted() { try add(.removeBackend(number)) }
+    /// Backends that no slot names.
+    private mutating func remove(_ backends: [BackendID]) throws(Plan.Exhausted) {
+        guard !backends.isEmpty else { return }
+        try add(.forgetFlows(of: Set(backends)))
+        for number in backends.sorted() { try add(.removeBackend(number)) }
+    }
+
+    /// What the targets' services do not need any more.
+    private mutating func tidy() throws(Plan.Exhausted) {
+        var gone: [BackendID] = []
+        for (index, target) in targets.enumerated() {
+            guard let id = claims[index], let service = contents.services[id] else { continue }
+            try removeRules(service.rules.keys.filter { target.access.rules[$0] == nil }, of: id)
+            gone += records[id, default: [:]].keys.filter { members[id]?.contains($0) != true }
+        }
+        try remove(gone)
     }
 
     /// The shortest first, for the reason for which they came last.
@@ -381,10 +452,11 @@ private func isSameWay(_ left: NextHop?, _ right: NextHop?) -> Bool {
 }
 
 extension PlaneContents.Backend {
-    /// What a record is made with, and never changes; only the next hop does.
+    /// What a record is made with, and never changes; only the next hop and the load do.
     fileprivate var identity: Self {
         var identity = self
         identity.nextHop = nil
+        identity.load = PlaneContents.Load()
         return identity
     }
 }

@@ -13,6 +13,18 @@ public enum Transport: UInt8, Hashable, Sendable, CaseIterable, Codable {
 public enum Scheduler: String, Hashable, Sendable, CaseIterable, Codable {
     /// By the hash of the flow, through a slot table.
     case maglev
+    /// One after the other, as often as their weights say.
+    case roundRobin = "round-robin"
+    /// The one with the fewest open flows for its weight.
+    case leastConnections = "least-connections"
+    /// The one that, by the time of its answers and its open flows, answers soonest.
+    case responseTime = "response-time"
+}
+
+/// What flows must have in common to get the same backend.
+public enum Affinity: String, Hashable, Sendable, CaseIterable, Codable {
+    /// The client's address.
+    case client
 }
 
 /// How packets reach a backend.
@@ -63,9 +75,28 @@ public struct Service: Hashable, Sendable {
     public var ports: Ports
     public var transport: Transport
     public var scheduler: Scheduler
+    /// Nil: every flow is on its own.
+    public var affinity: Affinity?
+    /// How long a client keeps its backend after its last new flow. With ``Scheduler/maglev`` it is
+    /// the hash that leads a client to its backend, and no time counts.
+    public var affinityTimeout: Duration
     public var forwarding: Forwarding
     public var tunnel: Tunnel
     public var access: AccessList
+    /// Whether flows of UDP are remembered; false: each datagram is a flow of its own. Nothing is
+    /// said of TCP by that.
+    public var tracking: Bool
+    /// How long the flows of a slot that changes hands go where they went before unrecorded: most
+    /// end in that time.
+    public var hold: Duration
+    /// The longest time for which a live connection is silent, as its ends are set up.
+    public var keepAlive: Duration
+    /// How long a recorded flow is kept without a packet, at most 8 hours.
+    public var idleTimeout: Duration
+    /// How long a backend takes from its first new flows to its full share; nil: no time.
+    public var slowStart: Duration?
+    /// With fewer backends up than this many percent, their health is ignored; nil: it never is.
+    public var panicThreshold: Int?
     /// Nil: every backend counts as healthy.
     public var healthCheck: HealthCheck?
     /// In the order of the file, which means nothing to the slot table.
@@ -73,19 +104,42 @@ public struct Service: Hashable, Sendable {
 
     public init(
         name: String, vip: VIP, ports: Ports, transport: Transport = .tcp,
-        scheduler: Scheduler = .maglev, forwarding: Forwarding, tunnel: Tunnel = Tunnel(),
-        access: AccessList = AccessList(), healthCheck: HealthCheck?, backends: [Backend]
+        scheduler: Scheduler = .maglev, affinity: Affinity? = nil,
+        affinityTimeout: Duration = Self.affinityTimeout, forwarding: Forwarding,
+        tunnel: Tunnel = Tunnel(), access: AccessList = AccessList(), tracking: Bool = true,
+        hold: Duration = Self.hold, keepAlive: Duration = Self.keepAlive,
+        idleTimeout: Duration? = nil, slowStart: Duration? = nil, panicThreshold: Int? = nil,
+        healthCheck: HealthCheck?, backends: [Backend]
     ) {
         self.name = name
         self.vip = vip
         self.ports = ports
         self.transport = transport
         self.scheduler = scheduler
+        self.affinity = affinity
+        self.affinityTimeout = affinityTimeout
         self.forwarding = forwarding
         self.tunnel = tunnel
         self.access = access
+        self.tracking = tracking
+        self.hold = hold
+        self.keepAlive = keepAlive
+        self.idleTimeout = idleTimeout ?? Self.idleTimeout(of: transport)
+        self.slowStart = slowStart
+        self.panicThreshold = panicThreshold
         self.healthCheck = healthCheck
         self.backends = backends
+    }
+
+    /// What a service has whose configuration does not say otherwise.
+    public static let affinityTimeout = Duration.seconds(3600)
+    public static let hold = Duration.seconds(3600)
+    public static let keepAlive = Duration.seconds(900)
+
+    /// TCP: after so long Linux, too, asks whether the other end is still there
+    /// (`tcp_keepalive_time`); UDP: RFC 4787 (REQ-5).
+    public static func idleTimeout(of transport: Transport) -> Duration {
+        transport == .tcp ? .seconds(7200) : .seconds(300)
     }
 
     /// What clients address.
@@ -101,6 +155,37 @@ public struct Service: Hashable, Sendable {
     }
 }
 
+extension Service {
+    /// How a plane is to choose a backend, and what it keeps of flows.
+    public var selection: Selection {
+        Selection(
+            scheduler: scheduler, tracks: tracks, hasClientAffinity: affinity == .client,
+            timesAnswers: timesAnswers)
+    }
+
+    /// Whether every flow has an entry in the flow table: those of UDP, of which a first datagram
+    /// can't be told from a later one, and those of which the hash alone does not tell the backend.
+    private var tracks: Bool {
+        guard forwarding != .fullNAT else { return false }
+        return transport == .udp && tracking || scheduler != .maglev
+            || backends.contains { $0.maxConnections != nil }
+    }
+
+    /// Only where it is of use, and both ways pass here.
+    private var timesAnswers: Bool {
+        scheduler == .responseTime && transport == .tcp && forwarding.isTranslation
+    }
+
+    /// How long flows are remembered: none longer than a whole connection without a packet.
+    public var flowLimits: FlowLimits {
+        let standard = FlowLimits()
+        return FlowLimits(
+            halfOpen: min(standard.halfOpen, idleTimeout), established: idleTimeout,
+            closing: min(standard.closing, idleTimeout), datagrams: idleTimeout,
+            affinity: affinityTimeout)
+    }
+}
+
 /// One server of a service.
 public struct Backend: Hashable, Sendable {
     /// How people call it; unique in its service.
@@ -112,12 +197,21 @@ public struct Backend: Hashable, Sendable {
     /// Where it takes what is for the service; nil: at the port that the client addressed.
     /// Only where addresses and ports are translated.
     public var port: UInt16?
+    /// With so many open flows it gets no new ones; nil: any number. At least 1.
+    public var maxConnections: UInt32?
+    /// Whether it gets new flows only while no other backend can have any.
+    public var isBackup: Bool
 
-    public init(name: String, address: IPAddress, weight: UInt16 = 1, port: UInt16? = nil) {
+    public init(
+        name: String, address: IPAddress, weight: UInt16 = 1, port: UInt16? = nil,
+        maxConnections: UInt32? = nil, isBackup: Bool = false
+    ) {
         self.name = name
         self.address = address
         self.weight = weight
         self.port = port
+        self.maxConnections = maxConnections
+        self.isBackup = isBackup
     }
 }
 

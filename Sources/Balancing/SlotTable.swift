@@ -29,10 +29,10 @@ public struct SlotTable: Hashable, Sendable {
     /// For each slot the owner, as an index into the members given; nil: nobody can serve.
     ///
     /// Stored as `UInt16` with ``nobody``, for there are 65,536 of them.
-    private let owners: [UInt16]
+    let owners: [UInt16]
 
     /// Marks a slot that has no owner.
-    private static let nobody = UInt16.max
+    static let nobody = UInt16.max
 
     /// The most backends one service can have: 16 slots each at least, so that shares are fair.
     public static let memberLimit = 4096
@@ -48,7 +48,7 @@ public struct SlotTable: Hashable, Sendable {
         owners = maglev(members, count: count, nobody: Self.nobody)
     }
 
-    private init(owners: [UInt16]) { self.owners = owners }
+    init(owners: [UInt16]) { self.owners = owners }
 
     /// How many slots there are.
     public var count: Int { owners.count }
@@ -58,6 +58,52 @@ public struct SlotTable: Hashable, Sendable {
         owners[slot] == Self.nobody ? nil : Int(owners[slot])
     }
 
+    /// Those of `slots` that are not settled with the owner that the table gives them.
+    ///
+    /// Where plans spend their time: a thousand services have 65 million slots; few change.
+    ///
+    /// - Parameter numbers: Those of the members.
+    func unsettled(in slots: [Slot], numbers: [BackendID]) -> [Int] {
+        precondition(slots.count == owners.count)
+        let words = numbers.map { Slot(owner: $0).word } + [Slot(owner: nil).word]
+        let (slots, owners) = (slots.span, owners.span)
+        var unsettled: [Int] = []
+        func note(_ differences: UInt64, from start: Int) {
+            var rest = differences
+            while rest != 0 {
+                unsettled.append(start + rest.trailingZeroBitCount)
+                rest &= rest - 1
+            }
+        }
+        let whole = slots.count / 64 * 64
+        for start in stride(from: 0, to: whole, by: 64) {
+            // By themselves and of a fixed size, so that nothing is checked 64 times.
+            let (those, theirs) = (
+                slots.extracting(start..<start + 64), owners.extracting(start..<start + 64)
+            )
+            note(differences(those, theirs, 64, words.span), from: start)
+        }
+        note(
+            differences(
+                slots.extracting(whole..<slots.count), owners.extracting(whole..<slots.count),
+                slots.count - whole, words.span), from: whole)
+        return unsettled
+    }
+
+    /// A bit for each of at most 64 slots that has another word than its owner's: a branch for each
+    /// would be foretold badly. The last of `words` is nobody's.
+    @inline(__always)
+    private func differences(
+        _ slots: Span<Slot>, _ owners: Span<UInt16>, _ count: Int, _ words: Span<UInt32>
+    ) -> UInt64 {
+        var differences: UInt64 = 0
+        for place in 0..<count {
+            let word = words[min(Int(owners[place]), words.count - 1)]
+            differences |= (slots[place].word == word ? 0 : 1) &<< UInt64(place)
+        }
+        return differences
+    }
+
     /// How many slots each of `members` owns.
     public func shares(of members: Int) -> [Int] {
         owners.reduce(into: Array(repeating: 0, count: members)) { shares, owner in
@@ -65,22 +111,46 @@ public struct SlotTable: Hashable, Sendable {
         }
     }
 
-    /// The table when only some of the members can serve.
+    /// How ready a member is that serves fully; one that does not serve is 0.
+    public static let ready: UInt16 = 256
+
+    /// The table when not all of the members serve fully.
+    ///
+    /// A slot stays with its base owner in proportion to how ready that is, and else falls to the
+    /// best of those that serve fully; if none does, of those that serve at all. So when the
+    /// readiness of some changes, no slot moves between two others: provided that somebody serves
+    /// fully before and after, or nobody does.
     ///
     /// - Parameters:
     ///   - members: Those that the table was made of, in the same order.
-    ///   - serves: For each of them whether it can serve.
-    public func falling(from members: [Member], to serves: [Bool]) -> SlotTable {
-        precondition(members.count == serves.count)
-        let candidates = members.indices.filter { serves[$0] && members[$0].weight > 0 }
+    ///   - readiness: For each of them 0 to ``ready``.
+    public func falling(from members: [Member], to readiness: [UInt16]) -> SlotTable {
+        precondition(members.count == readiness.count)
+        let readiness = effective(readiness, of: members)
+        guard readiness.contains(where: { $0 < Self.ready }) else { return self }
+        let candidates = members.indices
+            .filter { readiness[$0] == Self.ready && members[$0].weight > 0 }
             .map { Candidate(index: UInt16($0), member: members[$0]) }
             .sorted { $0.address < $1.address }
-        var owners = owners
-        for slot in owners.indices
-        where owners[slot] != Self.nobody && !serves[Int(owners[slot])] {
-            owners[slot] = rendezvous(slot: slot, candidates) ?? Self.nobody
+        let seeds = members.map { stableHash($0.address.bytes) }
+        var fallen = owners
+        for slot in owners.indices {
+            let owner = Int(owners[slot])
+            if owner == Int(Self.nobody) || readiness[owner] == Self.ready { continue }
+            // The lowest bits, of which the rendezvous makes no use.
+            let place = UInt16(truncatingIfNeeded: mix(seeds[owner] ^ mix(UInt64(slot)))) & 0xFF
+            if place < readiness[owner] { continue }
+            fallen[slot] = rendezvous(slot: slot, candidates) ?? Self.nobody
         }
-        return SlotTable(owners: owners)
+        return SlotTable(owners: fallen)
+    }
+
+    /// When nobody serves fully, whoever serves at all does.
+    private func effective(_ readiness: [UInt16], of members: [Member]) -> [UInt16] {
+        let isAnyReady = members.indices.contains {
+            readiness[$0] >= Self.ready && members[$0].weight > 0
+        }
+        return readiness.map { $0 > 0 && !isAnyReady ? Self.ready : min($0, Self.ready) }
     }
 }
 
@@ -178,7 +248,7 @@ private struct Walker {
 
 /// How many of `count` slots each weight is due: its exact share rounded down, at least one, and
 /// what is left over to those that lost most by rounding.
-private func quotas(of weights: [Int], count: Int) -> [Int] {
+func quotas(of weights: [Int], count: Int) -> [Int] {
     let total = weights.reduce(0, +)
     var quotas = weights.map { max(1, count * $0 / total) }
     let remainders = weights.indices.sorted {

@@ -8,16 +8,29 @@ public struct Target: Hashable, Sendable {
         /// Of its own, if the service's are rewritten.
         public var port: UInt16?
         public var nextHop: NextHop?
+        /// Whether its flows can't live: it gives no answer at all, or is removed by force.
+        public var isLost: Bool
+        public var load: PlaneContents.Load
 
-        public init(address: IPAddress, port: UInt16? = nil, nextHop: NextHop?) {
+        public init(
+            address: IPAddress, port: UInt16? = nil, nextHop: NextHop?, isLost: Bool = false,
+            load: PlaneContents.Load = PlaneContents.Load()
+        ) {
             self.address = address
             self.port = port
             self.nextHop = nextHop
+            self.isLost = isLost
+            self.load = load
         }
 
-        /// The backend of the configuration, with what is known of the way to it.
-        public init(_ backend: Balancing.Backend, nextHop: NextHop?) {
-            self.init(address: backend.address, port: backend.port, nextHop: nextHop)
+        /// The backend of the configuration, with what is known of it and of the way to it.
+        public init(
+            _ backend: Balancing.Backend, nextHop: NextHop?, isLost: Bool = false,
+            load: PlaneContents.Load = PlaneContents.Load()
+        ) {
+            self.init(
+                address: backend.address, port: backend.port, nextHop: nextHop, isLost: isLost,
+                load: load)
         }
     }
 
@@ -27,28 +40,40 @@ public struct Target: Hashable, Sendable {
     public var access: AccessList
     public var forwarding: Forwarding
     public var tunnel: Tunnel
+    public var selection: Selection
+    /// Those of the service, and those that leave it: a backend has a record, and keeps its flows,
+    /// for as long as it is listed.
     public var backends: [Backend]
     /// Owners are indices into `backends`.
     public var slots: SlotTable
+    /// After so many slots the turns of round-robin begin again; 0: after all.
+    public var turnLength: Int
 
     public init(
         vip: VIP, keys: [ServiceKey], access: AccessList = AccessList(), forwarding: Forwarding,
-        tunnel: Tunnel = Tunnel(), backends: [Backend], slots: SlotTable
+        tunnel: Tunnel = Tunnel(), selection: Selection = Selection(), backends: [Backend],
+        slots: SlotTable, turnLength: Int = 0
     ) {
         self.vip = vip
         self.keys = keys
         self.access = access
         self.forwarding = forwarding
         self.tunnel = tunnel
+        self.selection = selection
         self.backends = backends
         self.slots = slots
+        self.turnLength = turnLength
     }
 
     /// The target for `service`, of whose backends this is known.
-    public init(for service: Service, keys: [ServiceKey], backends: [Backend], slots: SlotTable) {
+    public init(
+        for service: Service, keys: [ServiceKey], selection: Selection = Selection(),
+        backends: [Backend], slots: SlotTable, turnLength: Int = 0
+    ) {
         self.init(
             vip: service.vip, keys: keys, access: service.access, forwarding: service.forwarding,
-            tunnel: service.tunnel, backends: backends, slots: slots)
+            tunnel: service.tunnel, selection: selection, backends: backends, slots: slots,
+            turnLength: turnLength)
     }
 
     /// The record that `backend` is to have.
@@ -60,7 +85,7 @@ public struct Target: Hashable, Sendable {
             service: service, address: backend.address, forwarding: forwarding,
             tunnelPort: forwarding == .gue ? tunnel.port ?? Tunnel.standardPort : nil,
             sourceEntropy: source?.entropy ?? 0,
-            port: ownPort(of: backend), nextHop: nextHop)
+            port: ownPort(of: backend), nextHop: nextHop, load: backend.load)
     }
 
     /// A port that is the service's is none of its own: so it makes no difference, and cuts no
@@ -86,6 +111,7 @@ public struct Target: Hashable, Sendable {
     /// What packets are to find under its keys, if it is that service.
     func entry(of service: ServiceID) -> PlaneContents.Entry {
         PlaneContents.Entry(
-            service: service, others: access.others, isFullNAT: forwarding == .fullNAT)
+            service: service, others: access.others, isFullNAT: forwarding == .fullNAT,
+            selection: selection)
     }
 }

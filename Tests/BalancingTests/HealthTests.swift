@@ -40,4 +40,49 @@ struct HealthTests {
         #expect(transition?.cause == "refused")
         #expect(health.since == second)
     }
+
+    @Test(arguments: [
+        // Answers: a success (+), a failure (-), silence (.).
+        ("...", "  s"), ("..-", "   "), ("-..", "   "), ("-...", "   s"), ("...-", "  s "),
+        ("...-...", "  s   s"), ("....", "  ss"), ("...+.", "  s  "), ("...++", "  s  "),
+        ("...+...", "  s   s"), ("---", "   "), ("---...", "     s"),
+    ])
+    func `a backend is silent that is down after fall probes in a row without an answer`(
+        results: String, expected: String
+    ) {
+        for state in [Health.State.up, .unknown] {
+            var health = Health(state: state, because: "start", since: .distantPast)
+            #expect(!health.isSilent)
+            let found = results.map { letter in
+                let result = ProbeResult(
+                    isSuccess: letter == "+", isAnswered: letter != ".", finding: "",
+                    latency: .zero)
+                _ = health.take(result, at: .distantPast, rise: 2, fall: 3)
+                return health.isSilent ? "s" : " "
+            }
+            #expect(found.joined() == expected, "from \(state)")
+        }
+    }
+
+    @Test func `the latency is at once that of a slow probe, and then comes down by eighths`() {
+        var health = Health(state: .up, because: "start", since: .distantPast)
+        let after = { (milliseconds: Int, isSuccess: Bool) -> UInt32? in
+            let result = ProbeResult(
+                isSuccess: isSuccess, finding: "", latency: .milliseconds(milliseconds))
+            _ = health.take(result, at: .distantPast, rise: 2, fall: 3)
+            return health.latency
+        }
+        #expect(health.latency == nil)
+        #expect(after(500, false) == nil)
+        #expect(after(10, true) == 10_000)
+        #expect(after(18, true) == 18_000)
+        #expect(after(10, true) == 17_000)
+        #expect(after(500, false) == 17_000)
+        #expect(after(1, true) == 15_000)
+        #expect(after(20, true) == 20_000)
+        #expect((0..<200).map { _ in after(1, true) }.last == 1000)
+        // None is below what the least cost can be told from.
+        #expect((0..<200).map { _ in after(0, true) }.last == 1)
+        #expect(after(10_000_000, true) == .max)
+    }
 }

@@ -175,6 +175,39 @@ struct HandOverTests {
             slots: SlotTable(members: members, count: 64))
     }
 
+    /// A backend that a file gives to another service is drained by the one that had it.
+    @Test(arguments: [[0, 1], [1, 0]])
+    func `a backend that gets no new flows leaves its answers to the service where it does`(
+        order: [Int]
+    ) throws {
+        var contents = PlaneContents()
+        func apply(_ targets: [Target], _ others: Plan.Others = .removed) throws -> Int {
+            let plan = try Plan(from: contents, to: targets, others: others)
+            for step in plan.steps { contents.apply(step) }
+            return plan.steps.count
+        }
+        #expect(try apply([target(100, Ports(80), [1, 2]), target(200, Ports(80), [3])]) > 0)
+        var losing = target(100, Ports(80), [1])
+        losing.backends.append(
+            Target.Backend(
+                address: .v4(IPv4Address(2)), nextHop: nil, load: .init(isClosed: true)))
+        let both = [losing, target(200, Ports(80), [2, 3])]
+        #expect(try apply(order.map { both[$0] }) > 0)
+        let key = ReturnKey(backend: .v4(IPv4Address(2)), port: 80, transport: .tcp)
+        #expect(contents.returns[key]?.vip == .v4(IPv4Address(200)))
+        let losers = contents.keys.filter { $0.key.vip == .v4(IPv4Address(100)) }.values
+        for id in losers.map(\.service) {
+            let named = contents.services[id]?.named.compactMap { contents.backends[$0]?.address }
+            #expect(named == [.v4(IPv4Address(1))])
+        }
+        // It does not go to and fro.
+        #expect(try apply(order.map { both[$0] }) == 0)
+        for target in both { #expect(try apply([target], .kept) == 0) }
+        // Without the other it is the first one's again.
+        #expect(try apply([losing]) > 0)
+        #expect(contents.returns[key]?.vip == .v4(IPv4Address(100)))
+    }
+
     @Test(
         arguments: [[100, 200], [200, 100]] as [[UInt32]],
         [(Ports(80), Ports(80)), (.any, .any), (.any, Ports(80))])
@@ -192,8 +225,8 @@ struct HandOverTests {
             for step in try Plan(from: contents, to: targets, others: .removed).steps {
                 contents.apply(step)
                 for (key, entry) in contents.keys {
-                    for case let owner? in contents.services[entry.service]?.slots ?? [] {
-                        let backend = try #require(contents.backends[owner])
+                    for number in contents.services[entry.service]?.named ?? [] {
+                        let backend = try #require(contents.backends[number])
                         let found = [80, nil].lazy.compactMap {
                             contents.returns[
                                 ReturnKey(backend: backend.address, port: $0, transport: .tcp)]

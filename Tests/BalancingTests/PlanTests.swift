@@ -2,6 +2,13 @@ import Balancing
 import Packets
 import Testing
 
+extension PlaneContents.Service {
+    /// Whom the slots name, as owner or as former owner.
+    var named: Set<BackendID> {
+        Set(Set(slots).flatMap { [$0.owner, $0.former] }.compactMap(\.self))
+    }
+}
+
 struct PlanTests {
     private static let slots = 64
 
@@ -24,7 +31,7 @@ struct PlanTests {
             SlotTable.Member(address: .v4(IPv4Address($0)), weight: 1)
         }
         let table = SlotTable(members: members, count: Self.slots)
-            .falling(from: members, to: backends.map(serves))
+            .falling(from: members, to: backends.map { serves($0) ? SlotTable.ready : 0 })
         return Target(
             vip: vip,
             keys: Frontend(vip: vip.prefix, ports: ports, transport: .tcp).keys, access: access,
@@ -37,7 +44,7 @@ struct PlanTests {
 
     /// What the contents say of a service, in the target's own words.
     private func owners(_ contents: PlaneContents, _ id: ServiceID) -> [IPAddress?]? {
-        contents.services[id]?.slots.map { $0.flatMap { contents.backends[$0]?.address } }
+        contents.services[id]?.slots.map { $0.owner.flatMap { contents.backends[$0]?.address } }
     }
 
     private func owners(_ target: Target) -> [IPAddress?] {
@@ -70,13 +77,13 @@ struct PlanTests {
         for step in plan.steps.flatMap(parts) {
             contents.apply(step)
             for (id, service) in contents.services {
-                for case let owner? in service.slots {
-                    #expect(contents.backends[owner]?.service == id, "after \(step)")
+                for backend in service.named {
+                    #expect(contents.backends[backend]?.service == id, "after \(step)")
                 }
             }
             for (key, entry) in contents.keys {
                 #expect(contents.services[entry.service] != nil, "\(key) after \(step)")
-                for case let owner? in Set(contents.services[entry.service]?.slots ?? []) {
+                for owner in contents.services[entry.service]?.named ?? [] {
                     guard let backend = contents.backends[owner] else { continue }
                     let isFullNAT = backend.forwarding == .fullNAT
                     #expect(isFullNAT == entry.isFullNAT, "\(key) after \(step)")
@@ -245,7 +252,7 @@ struct PlanTests {
     private func isAnswered(_ contents: PlaneContents, _ packet: Packet) -> Bool {
         guard let entry = find(contents, packet), let service = contents.services[entry.service]
         else { return false }
-        return Set(service.slots.compactMap(\.self)).allSatisfy { owner in
+        return service.named.allSatisfy { owner in
             guard let backend = contents.backends[owner], backend.forwarding == .nat else {
                 return true
             }
@@ -380,7 +387,7 @@ extension PlanTests {
                 from: contents, to: [targetReaching(backends)], others: .removed)
             for step in plan.steps {
                 contents.apply(step)
-                for case let owner? in contents.services.values.flatMap(\.slots) {
+                for case let owner? in contents.services.values.flatMap(\.slots).map(\.owner) {
                     #expect(contents.backends[owner]?.nextHop != nil, "after \(step)")
                 }
             }
