@@ -1,13 +1,15 @@
-import CLinux
+public import CLinux
 import Glibc
 
 /// An array map in our memory, read and written in place without a system call.
 ///
 /// `Word` is what one store writes: 4 or 8 bytes. A program in the kernel sees either the old
 /// word or the new one, never a mixture.
+///
+/// Inlinable, for some go through millions of words.
 public struct MappedArray<Word: FixedWidthInteger & BitwiseCopyable & Sendable>: ~Copyable {
-    private let start: UnsafeMutableRawPointer
-    private let size: Int
+    @usableFromInline let start: UnsafeMutableRawPointer
+    @usableFromInline let size: Int
     /// How many words there are.
     public let count: Int
 
@@ -28,6 +30,7 @@ public struct MappedArray<Word: FixedWidthInteger & BitwiseCopyable & Sendable>:
     deinit { munmap(start, size) }
 
     /// The word at `index`, read or written at once.
+    @inlinable
     public subscript(index: Int) -> Word {
         get {
             if MemoryLayout<Word>.size == 4 {
@@ -44,6 +47,29 @@ public struct MappedArray<Word: FixedWidthInteger & BitwiseCopyable & Sendable>:
         }
     }
 
+    /// Puts `new` in the place of `old`, at once.
+    ///
+    /// - Returns: Whether `old` was still there; else nothing has changed.
+    @inlinable
+    public func replace(_ old: Word, with new: Word, at index: Int) -> Bool {
+        if MemoryLayout<Word>.size == 4 {
+            return linux_exchange32(
+                address(index), UInt32(truncatingIfNeeded: old), UInt32(truncatingIfNeeded: new))
+        }
+        return linux_exchange64(
+            address(index), UInt64(truncatingIfNeeded: old), UInt64(truncatingIfNeeded: new))
+    }
+
+    /// Adds `difference` to the word at `index`, at once and modulo its size.
+    @inlinable
+    public func add(_ difference: Word, at index: Int) {
+        if MemoryLayout<Word>.size == 4 {
+            linux_add32(address(index), UInt32(truncatingIfNeeded: difference))
+        } else {
+            linux_add64(address(index), UInt64(truncatingIfNeeded: difference))
+        }
+    }
+
     /// A copy of the `index`th value, for values that nobody writes meanwhile or where a mixture of
     /// old and new words does no harm.
     public func value<Value: BitwiseCopyable>(at index: Int, as type: Value.Type) -> Value {
@@ -52,7 +78,8 @@ public struct MappedArray<Word: FixedWidthInteger & BitwiseCopyable & Sendable>:
         return (start + index * stride).loadUnaligned(as: Value.self)
     }
 
-    private func address(_ index: Int) -> UnsafeMutableRawPointer {
+    @inlinable
+    func address(_ index: Int) -> UnsafeMutableRawPointer {
         precondition(index >= 0 && index < count, "word \(index) of \(count)")
         return start + index * MemoryLayout<Word>.size
     }

@@ -142,12 +142,10 @@ extension XDPPlane {
         var counts = [Int](repeating: 0, count: NATPool.shareCount)
         for bucket in Int(MARTLET_NAT_FIRST_BUCKET.rawValue)..<table.capacity {
             for lane in 0..<Int(MARTLET_NAT_LANES.rawValue) {
-                let word = words[bucket * wordsOfBucket + lane]
+                let word = words[bucket * wordsOfNATBucket + lane]
                 if isOpen(word, now) { counts[natShare(word)] += 1 }
             }
         }
         return counts
     }
 }
-
-private let wordsOfBucket = MemoryLayout<martlet_nat_bucket>.size / 8

@@ -93,7 +93,7 @@ extension XDPPlane {
     ///
     /// The kernel waits for them when a map in a map is replaced (`maybe_wait_bpf_programs`), so
     /// that who replaces it knows that nobody has the old one. No service has the number 0.
-    private func waitForPackets() throws(Failure) {
+    func waitForPackets() throws(Failure) {
         let nothing = try Map<UInt32, martlet_slot_pair>(
             creating: .array, named: "nothing", capacity: 1, flags: [.mappable, .innerOfAnySize])
         try tables.smallSlotTables.set(inner: nothing, for: 0)

@@ -23,6 +23,10 @@ package struct Tables: ~Copyable, Sendable {
     package let natAddresses: Map<martlet_address, UInt32>
     package let natShares: Map<UInt32, martlet_nat_share>
     package let natTables: Map<UInt32, UInt32>
+    package let flows: Map<UInt32, martlet_flow_bucket>
+    package let turns: Map<UInt32, martlet_turns>
+    package let backendLoads: Map<UInt32, martlet_load>
+    package let flowCounters: Map<UInt32, UInt64>
     package let verdictCounters: Map<UInt32, martlet_count>
     package let serviceCounters: Map<UInt32, martlet_traffic>
     package let backendCounters: Map<UInt32, martlet_traffic>
@@ -67,6 +71,14 @@ package struct Tables: ~Copyable, Sendable {
             named: "nat_shares", key: UInt32.self, value: martlet_nat_share.self)
         let natTables = try object.map(
             named: "nat_tables", key: UInt32.self, value: UInt32.self)
+        let flows = try object.map(
+            named: "flows", key: UInt32.self, value: martlet_flow_bucket.self)
+        let turns = try object.map(
+            named: "turns", key: UInt32.self, value: martlet_turns.self)
+        let backendLoads = try object.map(
+            named: "backend_loads", key: UInt32.self, value: martlet_load.self)
+        let flowCounters = try object.map(
+            named: "flow_counters", key: UInt32.self, value: UInt64.self)
         let verdictCounters = try object.map(
             named: "verdict_counters", key: UInt32.self, value: martlet_count.self)
         let serviceCounters = try object.map(
@@ -93,6 +105,10 @@ package struct Tables: ~Copyable, Sendable {
         self.natAddresses = natAddresses
         self.natShares = natShares
         self.natTables = natTables
+        self.flows = flows
+        self.turns = turns
+        self.backendLoads = backendLoads
+        self.flowCounters = flowCounters
         self.verdictCounters = verdictCounters
         self.serviceCounters = serviceCounters
         self.backendCounters = backendCounters
@@ -128,6 +144,10 @@ package struct Tables: ~Copyable, Sendable {
         let natAddresses: Map<martlet_address, UInt32> = try pinned("nat_addresses", pins)
         let natShares: Map<UInt32, martlet_nat_share> = try pinned("nat_shares", pins)
         let natTables: Map<UInt32, UInt32> = try pinned("nat_tables", pins)
+        let flows: Map<UInt32, martlet_flow_bucket> = try pinned("flows", pins)
+        let turns: Map<UInt32, martlet_turns> = try pinned("turns", pins)
+        let backendLoads: Map<UInt32, martlet_load> = try pinned("backend_loads", pins)
+        let flowCounters: Map<UInt32, UInt64> = try pinned("flow_counters", pins)
         let verdictCounters: Map<UInt32, martlet_count> = try pinned("verdict_counters", pins)
         let serviceCounters: Map<UInt32, martlet_traffic> = try pinned("service_counters", pins)
         let backendCounters: Map<UInt32, martlet_traffic> = try pinned("backend_counters", pins)
@@ -151,6 +171,10 @@ package struct Tables: ~Copyable, Sendable {
         self.natAddresses = natAddresses
         self.natShares = natShares
         self.natTables = natTables
+        self.flows = flows
+        self.turns = turns
+        self.backendLoads = backendLoads
+        self.flowCounters = flowCounters
         self.verdictCounters = verdictCounters
         self.serviceCounters = serviceCounters
         self.backendCounters = backendCounters
@@ -178,6 +202,10 @@ package struct Tables: ~Copyable, Sendable {
         try file.reuse(natAddresses)
         try file.reuse(natShares)
         try file.reuse(natTables)
+        try file.reuse(flows)
+        try file.reuse(turns)
+        try file.reuse(backendLoads)
+        try file.reuse(flowCounters)
         try file.reuse(verdictCounters)
         try file.reuse(serviceCounters)
         try file.reuse(backendCounters)
@@ -206,6 +234,10 @@ package struct Tables: ~Copyable, Sendable {
         try natAddresses.pin(at: pins.path(of: natAddresses.name))
         try natShares.pin(at: pins.path(of: natShares.name))
         try natTables.pin(at: pins.path(of: natTables.name))
+        try flows.pin(at: pins.path(of: flows.name))
+        try turns.pin(at: pins.path(of: turns.name))
+        try backendLoads.pin(at: pins.path(of: backendLoads.name))
+        try flowCounters.pin(at: pins.path(of: flowCounters.name))
         try verdictCounters.pin(at: pins.path(of: verdictCounters.name))
         try serviceCounters.pin(at: pins.path(of: serviceCounters.name))
         try backendCounters.pin(at: pins.path(of: backendCounters.name))

@@ -85,6 +85,7 @@ extension Forwarding {
 extension martlet_service {
     init(_ entry: PlaneContents.Entry, slotMask: UInt32) {
         let mode = entry.isFullNAT ? MARTLET_SERVICE_FULL_NAT.rawValue : 0
+        let selection = entry.selection.flags
         let flags: martlet_service_flag.RawValue =
             switch entry.others {
             case .unlisted: 0
@@ -93,7 +94,8 @@ extension martlet_service {
                 MARTLET_SERVICE_HAS_ACCESS_LIST.rawValue | MARTLET_SERVICE_DENIES_OTHERS.rawValue
             }
         self.init(
-            id: UInt16(entry.service.number), flags: UInt16(flags | mode), slot_mask: slotMask)
+            id: UInt16(entry.service.number), flags: UInt16(flags | mode | selection),
+            slot_mask: slotMask)
     }
 
     var entry: PlaneContents.Entry {
@@ -102,7 +104,35 @@ extension martlet_service {
             service: ServiceID(UInt32(id)),
             others: !has(MARTLET_SERVICE_HAS_ACCESS_LIST)
                 ? .unlisted : has(MARTLET_SERVICE_DENIES_OTHERS) ? .denied : .allowed,
-            isFullNAT: has(MARTLET_SERVICE_FULL_NAT))
+            isFullNAT: has(MARTLET_SERVICE_FULL_NAT),
+            selection: Selection(flags: UInt32(flags)))
+    }
+}
+
+extension Selection {
+    /// Of a service: `enum martlet_service_flag`.
+    var flags: UInt32 {
+        let order: martlet_service_flag.RawValue =
+            switch scheduler {
+            case .maglev: 0
+            case .roundRobin: MARTLET_SERVICE_ROUND_ROBIN.rawValue
+            case .leastConnections, .responseTime: MARTLET_SERVICE_LEAST_COST.rawValue
+            }
+        return order
+            | (tracks ? MARTLET_SERVICE_TRACKS.rawValue : 0)
+            | (hasClientAffinity ? MARTLET_SERVICE_CLIENT_AFFINITY.rawValue : 0)
+            | (timesAnswers ? MARTLET_SERVICE_TIMES_ANSWERS.rawValue : 0)
+    }
+
+    /// As ``Selection/held``.
+    init(flags: UInt32) {
+        let has = { (flag: martlet_service_flag) in flags & flag.rawValue != 0 }
+        self.init(
+            scheduler: has(MARTLET_SERVICE_ROUND_ROBIN)
+                ? .roundRobin : has(MARTLET_SERVICE_LEAST_COST) ? .leastConnections : .maglev,
+            tracks: has(MARTLET_SERVICE_TRACKS),
+            hasClientAffinity: has(MARTLET_SERVICE_CLIENT_AFFINITY),
+            timesAnswers: has(MARTLET_SERVICE_TIMES_ANSWERS))
     }
 }
 

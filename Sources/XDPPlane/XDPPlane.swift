@@ -10,7 +10,10 @@ import Packets
 public final class XDPPlane: DataPlane {
     package let tables: Tables
     package let program: Program
-    private let records: MappedArray<UInt64>
+    let records: MappedArray<UInt64>
+    let loadWords: MappedArray<UInt32>
+    let flowTable: FlowTable
+    private let writtenSlots = WrittenSlots()
     let index: ServiceIndex
 
     /// The oldest kernel that has everything the program uses.
@@ -28,10 +31,14 @@ public final class XDPPlane: DataPlane {
             try tables.reuse(in: file)
             let program = try file.load().program(named: "martlet")
             let records = try MappedArray<UInt64>(tables.backends)
+            let loadWords = try MappedArray<UInt32>(tables.backendLoads)
+            let flowTable = try FlowTable(in: tables)
             let index = try ServiceIndex(in: tables)
             self.tables = tables
             self.program = program
             self.records = records
+            self.loadWords = loadWords
+            self.flowTable = flowTable
             self.index = index
             try removeLeftovers()
             try rebuildIndex()
@@ -40,11 +47,15 @@ public final class XDPPlane: DataPlane {
             let tables = try Tables(of: object)
             let program = try object.program(named: "martlet")
             let records = try MappedArray<UInt64>(tables.backends)
+            let loadWords = try MappedArray<UInt32>(tables.backendLoads)
+            let flowTable = try FlowTable(in: tables)
             let index = try ServiceIndex(in: tables)
             try tables.settings.set(newSettings(), for: 0)
             self.tables = tables
             self.program = program
             self.records = records
+            self.loadWords = loadWords
+            self.flowTable = flowTable
             self.index = index
         }
     }
@@ -55,10 +66,14 @@ public final class XDPPlane: DataPlane {
         let tables = try Tables(pinnedIn: pins)
         let program = try Program(pinnedAt: pins.path(of: "program"), name: "martlet")
         let records = try MappedArray<UInt64>(tables.backends)
+        let loadWords = try MappedArray<UInt32>(tables.backendLoads)
+        let flowTable = try FlowTable(in: tables)
         let index = try ServiceIndex(in: tables)
         self.tables = tables
         self.program = program
         self.records = records
+        self.loadWords = loadWords
+        self.flowTable = flowTable
         self.index = index
     }
 
@@ -91,9 +106,10 @@ public final class XDPPlane: DataPlane {
 
     public func contents() throws -> PlaneContents {
         var contents = PlaneContents(
-            keys: Dictionary(uniqueKeysWithValues: try entries()), vips: try vips())
+            keys: Dictionary(try entries(), uniquingKeysWith: { $1 }), vips: try vips())
         for id in try services() {
-            contents.services[id] = PlaneContents.Service(slots: try owners(of: id))
+            contents.services[id] = PlaneContents.Service(
+                slots: try words(of: id), turnLength: try turnLength(of: id))
         }
         for (key, rule) in try rules() {
             guard let prefix = key.prefix else { continue }
@@ -102,7 +118,8 @@ public final class XDPPlane: DataPlane {
         let egresses = try egresses()
         for index in 1..<tables.backends.capacity {
             let record = records.value(at: index, as: martlet_backend.self)
-            guard let backend = backend(of: record, egresses) else { continue }
+            guard var backend = backend(of: record, egresses) else { continue }
+            backend.load = load(of: index)
             contents.backends[BackendID(UInt16(index))] = backend
         }
         contents.returns = try returns()
@@ -118,19 +135,23 @@ public final class XDPPlane: DataPlane {
         case .addBackend(let id, let backend):
             let number = UInt32(id.number)
             try tables.backendCounters.setPerCPU(martlet_traffic(), for: number)
+            addLoad(backend.load, to: Int(id.number))
             try tables.backends.set(record(of: backend), for: number)
+        case .setLoad(let id, let load): setLoad(load, of: Int(id.number))
         case .setNextHop(let id, let nextHop):
             try setNextHop(nextHop, of: Int(id.number))
         case .addSlots(let service, let count):
             try tables.serviceCounters.setPerCPU(martlet_traffic(), for: service.number)
             try addSlots(to: service, count: count)
         case .writeSlots(let service, let changes): try write(changes, of: service)
+        case .setTurns(let service, let length): try setTurns(of: service, length)
         case .writeAccess(let service, let changes): try write(changes, of: service)
         case .setKeys(let keys, let entry): try set(keys, entry)
         case .setVIPs(let vips): try set(vips)
         case .removeVIPs(let prefixes): try remove(prefixes)
         case .removeKeys(let keys): try remove(keys)
         case .removeSlots(let service): try removeSlots(of: service)
+        case .forgetFlows(let backends): try forgetFlows(of: backends)
         case .removeBackend(let id):
             try tables.backends.set(martlet_backend(), for: UInt32(id.number))
         case .setReturns(let returns): try set(returns)
@@ -247,10 +268,12 @@ extension XDPPlane {
 
     /// In the map that takes a table of this size.
     package func addSlots(to service: ServiceID, count: Int) throws(Failure) {
+        writtenSlots.forget(service)
         let isFull = count == Int(MARTLET_SLOTS.rawValue)
         let slots = try Map<UInt32, martlet_slot_pair>(
             creating: .array, named: "slots", capacity: count / 2,
             flags: isFull ? [.mappable] : [.mappable, .innerOfAnySize])
+        try tables.turns.set(martlet_turns(), for: service.number)
         if isFull {
             try tables.slotTables.set(inner: slots, for: service.number)
         } else {
@@ -259,29 +282,39 @@ extension XDPPlane {
     }
 
     private func removeSlots(of service: ServiceID) throws(Failure) {
+        writtenSlots.forget(service)
         try tables.slotTables.remove(service.number)
         try tables.smallSlotTables.remove(service.number)
+    }
+
+    private func turnLength(of service: ServiceID) throws(Failure) -> Int {
+        try tables.turns.value(for: service.number).map { Int($0.length) } ?? 0
+    }
+
+    /// In place: the program counts in the word beside it.
+    private func setTurns(of service: ServiceID, _ length: Int) throws(Failure) {
+        let words = try MappedArray<UInt32>(tables.turns)
+        words[Int(service.number) * wordsOfTurns + lengthOfTurns] = UInt32(length)
     }
 
     private func slotMask(of service: ServiceID) throws(Failure) -> UInt32 {
         UInt32(try slots(of: service).capacity * 2 - 1)
     }
 
-    private func owners(of service: ServiceID) throws(Failure) -> [BackendID?] {
+    private func words(of service: ServiceID) throws(Failure) -> [Slot] {
         let words = try MappedArray<UInt32>(slots(of: service))
-        return (0..<words.count).map {
-            let owner = UInt16(words[$0] & UInt32(MARTLET_SLOT_OWNER.rawValue))
-            return owner == 0 ? nil : BackendID(owner)
-        }
+        return (0..<words.count).map { Slot(word: words[$0]) }
     }
 
     private func write(_ changes: [SlotChange], of service: ServiceID) throws(Failure) {
-        let words = try MappedArray<UInt32>(slots(of: service))
-        for change in changes { words[change.slot] = UInt32(change.owner?.number ?? 0) }
+        let table = try writtenSlots.table(of: service) { () throws(Failure) in
+            WrittenSlots.Table(try MappedArray<UInt32>(slots(of: service)))
+        }
+        for change in changes { table.words[change.slot] = change.to.word }
     }
 
     /// What no packet can find: a controller was killed between two steps.
-    private func removeLeftovers() throws(Failure) {
+    func removeLeftovers() throws(Failure) {
         let found = Set(try entries().map(\.1.service))
         for id in try services() where !found.contains(id) {
             try removeSlots(of: id)
@@ -289,11 +322,13 @@ extension XDPPlane {
         for (key, _) in try rules() where !found.contains(ServiceID(key.service)) {
             try tables.access.remove(key)
         }
-        for index in 1..<tables.backends.capacity where isTaken(index) {
-            let record = records.value(at: index, as: martlet_backend.self)
-            if !found.contains(ServiceID(record.service)) {
-                try tables.backends.set(martlet_backend(), for: UInt32(index))
-            }
+        let freed = takenRecords.filter {
+            let record = records.value(at: $0, as: martlet_backend.self)
+            return !found.contains(ServiceID(record.service))
+        }
+        if !freed.isEmpty {
+            try forgetFlows(of: Set(freed.map { BackendID(UInt16($0)) }))
+            for index in freed { try tables.backends.set(martlet_backend(), for: UInt32(index)) }
         }
         try removeLeftoversOfNAT()
     }
@@ -354,6 +389,9 @@ extension XDPPlane {
     private func isTaken(_ index: Int) -> Bool {
         records.value(at: index, as: martlet_backend.self).service != 0
     }
+
+    /// The numbers of the backends that there are.
+    var takenRecords: [Int] { (1..<tables.backends.capacity).filter(isTaken) }
 
     private func record(of backend: PlaneContents.Backend) throws(Failure) -> martlet_backend {
         var record = martlet_backend()
@@ -484,6 +522,10 @@ extension XDPPlane {
     }
 }
 
+/// Of a service's turns, in words of 32 bits; and which of them is the length.
+private let wordsOfTurns = MemoryLayout<martlet_turns>.size / 4
+private let lengthOfTurns = 2
+
 /// The UDP port of GUE that IANA has for it.
 let standardGUEPort: UInt16 = 6080
 
@@ -491,7 +533,8 @@ let standardGUEPort: UInt16 = 6080
 private func newSettings() -> martlet_settings {
     var random = SystemRandomNumberGenerator()
     return martlet_settings(
-        abi: UInt32(MARTLET_ABI), flags: 0, hash_key: (random.next(), random.next()))
+        abi: UInt32(MARTLET_ABI), flags: 0, hash_key: (random.next(), random.next()),
+        flow_mask: MARTLET_FLOW_BUCKETS.rawValue - 1, unused: 0)
 }
 
 /// The name and the meaning of a verdict, from the one list in martlet_abi.h.

@@ -61,7 +61,7 @@ struct TestPlane {
                 return Target.Backend(backend, nextHop: hop)
             },
             slots: SlotTable(members: members, count: 1 << 16)
-                .falling(from: members, to: members.map { _ in serves }))
+                .falling(from: members, to: members.map { _ in serves ? SlotTable.ready : 0 }))
     }
 
     mutating func apply(
@@ -70,11 +70,11 @@ struct TestPlane {
         try apply(Plan(from: contents, to: targets, others: others, pool: pool))
     }
 
-    mutating func apply(_ plan: Plan) throws {
-        for step in plan.steps {
-            try plane.apply(step)
-            contents.apply(step)
-        }
+    mutating func apply(_ plan: Plan) throws { for step in plan.steps { try apply(step) } }
+
+    mutating func apply(_ step: Step) throws {
+        try plane.apply(step)
+        contents.apply(step)
     }
 
     var applied: PlaneContents { contents }

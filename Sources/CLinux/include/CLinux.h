@@ -5,6 +5,7 @@
 #include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/epoll.h>
 #include <linux/genetlink.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
@@ -43,8 +44,8 @@ int linux_close_from(posix_spawn_file_actions_t *actions, int first);
 int linux_is_bpf_file_system(const char *path);
 
 /*
- * A word in memory that is shared with the kernel, read or written at once; what was written
- * before a store is seen by who sees the store.
+ * A word in memory that is shared with the kernel, read, written or changed at once; what was
+ * written before a store is seen by who sees the store.
  */
 static inline uint32_t linux_load32(const void *at)
 {
@@ -64,4 +65,28 @@ static inline void linux_store32(void *at, uint32_t value)
 static inline void linux_store64(void *at, uint64_t value)
 {
 	__atomic_store_n((uint64_t *)at, value, __ATOMIC_RELEASE);
+}
+
+/* Puts `desired` there if `expected` still is. Returns whether it was. */
+static inline _Bool linux_exchange32(void *at, uint32_t expected, uint32_t desired)
+{
+	return __atomic_compare_exchange_n((uint32_t *)at, &expected, desired, 0, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+static inline _Bool linux_exchange64(void *at, uint64_t expected, uint64_t desired)
+{
+	return __atomic_compare_exchange_n((uint64_t *)at, &expected, desired, 0, __ATOMIC_ACQ_REL,
+					   __ATOMIC_ACQUIRE);
+}
+
+/* Adds, modulo the size of the word. */
+static inline void linux_add32(void *at, uint32_t difference)
+{
+	__atomic_fetch_add((uint32_t *)at, difference, __ATOMIC_ACQ_REL);
+}
+
+static inline void linux_add64(void *at, uint64_t difference)
+{
+	__atomic_fetch_add((uint64_t *)at, difference, __ATOMIC_ACQ_REL);
 }
