@@ -9,11 +9,16 @@ struct BackendParts {
     let weight: UInt16?
     /// Nil: it has none of its own, or that could not be read.
     let port: UInt16?
+    /// Nil: there is none, or it could not be read.
+    let maxConnections: UInt32?
+    let isBackup: Bool?
 
     /// The whole of it; nil only if an error was reported.
     var backend: Backend? {
-        guard let name, let address, let weight else { return nil }
-        return Backend(name: name, address: address, weight: weight, port: port)
+        guard let name, let address, let weight, let isBackup else { return nil }
+        return Backend(
+            name: name, address: address, weight: weight, port: port,
+            maxConnections: maxConnections, isBackup: isBackup)
     }
 }
 
@@ -21,13 +26,16 @@ extension Reader {
     mutating func backendParts(
         _ value: Value, at path: Path, of service: ServiceParts
     ) -> BackendParts? {
-        guard let fields = fields(of: value, at: path, keys: ["name", "address", "weight", "port"])
-        else { return nil }
+        let keys = ["name", "address", "weight", "port", "max-connections", "backup"]
+        guard let fields = fields(of: value, at: path, keys: keys) else { return nil }
         let parts = BackendParts(
             fields: fields, name: read("name", fields, as: .name),
             address: read("address", fields, as: .address),
             weight: read("weight", fields, as: .number(0...UInt16.max), default: 1),
-            port: port(in: fields, service))
+            port: port(in: fields, service),
+            maxConnections: read(
+                "max-connections", fields, as: .number(1...Limits.connections), default: nil),
+            isBackup: read("backup", fields, as: .yesOrNo, default: false))
         if let address = parts.address, let vip = service.vip {
             check(address, in: fields, vip: vip.prefix, service.forwarding)
         }

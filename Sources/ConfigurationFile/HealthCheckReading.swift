@@ -42,10 +42,7 @@ extension Reader {
     /// A TCP check sends nothing that a path or a host could be part of.
     private mutating func refuseRequest(in fields: Fields) {
         for key in ["path", "host"] {
-            guard let position = fields.keyPositions[key] else { continue }
-            report(
-                position, fields.path.key(key), found: "the key with type: tcp",
-                accepted: "it with type: http only")
+            refuse(key, fields, with: "type: tcp", accepted: "it with type: http only")
         }
     }
 

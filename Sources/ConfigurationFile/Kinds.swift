@@ -19,6 +19,34 @@ extension Kind where Result == Scheduler {
     static var scheduler: Kind { .word(Scheduler.allCases.map { ($0.rawValue, $0) }) }
 }
 
+extension Kind where Result == Affinity {
+    static var affinity: Kind { .word(Affinity.allCases.map { ($0.rawValue, $0) }) }
+}
+
+extension Kind where Result == Bool {
+    static var yesOrNo: Kind { .word([("true", true), ("false", false)]) }
+
+    /// Whether flows are remembered.
+    static var tracking: Kind { .word([("flows", true), ("none", false)]) }
+}
+
+extension Kind where Result == Int {
+    /// A share in percent; 0: none, also as a word.
+    static var threshold: Kind {
+        let accepted = "none, or a share from 0% to 100%, like 50%"
+        return Kind(accepted: accepted) { text, _ in
+            if text == "none" { return .value(0) }
+            let digits = text.prefix { ("0"..."9").contains($0) }
+            let rest = text.dropFirst(digits.count)
+            guard digits.utf8.count <= 9, let share = Int(digits), (0...100).contains(share),
+                ["%", "", " %"].contains(rest)
+            else { return .refused(suggestion: nearest(to: text, among: ["none"])) }
+            return rest == "%" && digits == "\(share)"
+                ? .value(share) : .refused(suggestion: "\(share)%")
+        }
+    }
+}
+
 extension Kind where Result == Forwarding {
     static var forwarding: Kind { .word(Forwarding.allCases.map { ($0.rawValue, $0) }) }
 }

@@ -22,6 +22,13 @@ public enum Limits {
     /// Ports of backends of `nat` services, whose answers become the VIP's: each has an entry in
     /// the data path, of which there are as many.
     public static let natReturns = 1 << 16
+    /// Open flows that a backend may be limited to: all NAT addresses together bear fewer, and the
+    /// flow table holds fewer still.
+    public static let connections: UInt32 = 1 << 24
+    /// How long a flow is remembered without a packet: the data path tells times of 9.8 h apart.
+    public static let idle = Duration.seconds(8 * 3600)
+    /// The same, at least: the data path's clock for that goes on every 8.6 s.
+    public static let leastIdle = Duration.seconds(10)
     /// The data path keeps a record for each interface in one of 256 places; 0 is none.
     public static let interfaces = 255
     /// Bytes of an interface's name: `IFNAMSIZ` less the final zero.

@@ -18,6 +18,13 @@ struct Reader {
         report(value.position, path, found: value.found, accepted: accepted)
     }
 
+    /// Reports the key, if it is there, as one that means nothing with something else there.
+    mutating func refuse(_ key: String, _ fields: Fields, with other: String, accepted: String) {
+        guard let position = fields.keyPositions[key] else { return }
+        report(
+            position, fields.path.key(key), found: "the key with \(other)", accepted: accepted)
+    }
+
     /// The value under `key`, which has to be there.
     mutating func required(_ key: String, _ fields: Fields, accepted: String) -> Value? {
         if let value = fields.values[key] { return value }

@@ -12,12 +12,15 @@ struct ServiceParts {
     var forwarding: Forwarding?
     var tunnel: Tunnel?
     var access = AccessParts()
+    var flows = FlowParts()
     var healthCheck: HealthCheck?
     var backends: [Backend] = []
     /// Where the addresses of those in `backends` are.
     var addressPlaces: [(position: Position, path: Path)] = []
     /// Where the backends are, read or not.
     var backendPlaces: [(position: Position, path: Path)] = []
+    /// Those of the backends that are mappings.
+    var backendFields: [Fields] = []
 
     /// Where the prefixes of the access list are, read or not.
     var accessPlaces: [(position: Position, path: Path)] { access.places }
@@ -31,12 +34,16 @@ struct ServiceParts {
     /// The whole of it; nil only if an error was reported.
     var service: Service? {
         guard let name, let vip, let ports, let transport, let scheduler, let forwarding,
-            let tunnel
+            let tunnel, let affinityTimeout = flows.affinityTimeout,
+            let tracking = flows.tracking, let hold = flows.hold,
+            let keepAlive = flows.keepAlive, let idleTimeout = flows.idleTimeout
         else { return nil }
         return Service(
             name: name, vip: vip, ports: ports, transport: transport, scheduler: scheduler,
-            forwarding: forwarding, tunnel: tunnel, access: access.list, healthCheck: healthCheck,
-            backends: backends)
+            affinity: flows.affinity, affinityTimeout: affinityTimeout, forwarding: forwarding,
+            tunnel: tunnel, access: access.list, tracking: tracking, hold: hold,
+            keepAlive: keepAlive, idleTimeout: idleTimeout, slowStart: flows.slowStart,
+            panicThreshold: flows.panicThreshold, healthCheck: healthCheck, backends: backends)
     }
 }
 
@@ -49,7 +56,9 @@ extension Reader {
             "name", "vip", "port", "ports", "protocol", "scheduler", "forwarding", "tunnel-port",
             "tunnel-source", "access", "health-check", "backends",
         ]
-        guard let fields = fields(of: value, at: path, keys: keys) else { return nil }
+        guard let fields = fields(of: value, at: path, keys: keys + Self.flowKeys) else {
+            return nil
+        }
         var parts = ServiceParts(fields: fields)
         parts.name = read("name", fields, as: .name)
         parts.vip = read("vip", fields, as: .reachablePrefix).map { VIP($0) }
@@ -59,6 +68,7 @@ extension Reader {
         parts.forwarding = read("forwarding", fields, as: .forwarding)
         parts.tunnel = tunnel(fields, parts.forwarding, sources: tunnelSources)
         checkIsSingle(parts)
+        parts.flows = flows(fields, parts.transport)
         if let list = fields.values["access"] {
             parts.access = access(list, at: path.key("access"), vip: parts.vip?.prefix)
         }
@@ -67,6 +77,7 @@ extension Reader {
                 check, at: path.key("health-check"), ports: parts.ports)
         }
         readBackends(into: &parts)
+        checkFlows(parts)
         return parts
     }
 
@@ -103,11 +114,13 @@ extension Reader {
                 accepted: "at most \(Limits.backendsOfService) backends in a service")
         }
         var (names, addresses) = (Distinct<String>(), Distinct<IPAddress>())
-        var weights: [UInt16] = []
+        var (weights, backups): ([UInt16], [Bool]) = ([], [])
         for element in elements {
             let backend = backendParts(element.value, at: element.path, of: parts)
             if let backend { checkDistinct(backend, &names, &addresses) }
             if let weight = backend?.weight { weights.append(weight) }
+            if let isBackup = backend?.isBackup { backups.append(isBackup) }
+            if let fields = backend?.fields { parts.backendFields.append(fields) }
             if let parsed = backend?.backend, let fields = backend?.fields {
                 parts.backends.append(parsed)
                 parts.addressPlaces.append(
@@ -121,6 +134,11 @@ extension Reader {
             report(
                 parts.fields.position, parts.fields.path, found: "weight 0 for every backend",
                 accepted: "at least one backend with a weight from 1 to \(UInt16.max)")
+        }
+        if !elements.isEmpty, backups.count == elements.count, backups.allSatisfy(\.self) {
+            report(
+                parts.fields.position, parts.fields.path, found: "backup: true for every backend",
+                accepted: "at least one backend without it, whose backups the others are")
         }
     }
 }

@@ -55,10 +55,8 @@ extension Reader {
     private mutating func refuse(
         _ key: String, _ fields: Fields, _ forwarding: Forwarding, with modes: [Forwarding]
     ) {
-        guard let position = fields.keyPositions[key] else { return }
-        report(
-            position, fields.path.key(key),
-            found: "the key with forwarding: \(forwarding.rawValue)",
+        refuse(
+            key, fields, with: "forwarding: \(forwarding.rawValue)",
             accepted: "it with forwarding: "
                 + modes.map(\.rawValue).joined(separator: " or ") + " only")
     }

@@ -27,9 +27,10 @@ struct AllErrorsTests {
                   - { name: b, adress: fd00::1, weight: 0 }
             """
         let serviceKeys =
-            "access, backends, forwarding, health-check, name, port, ports, protocol, scheduler, "
-            + "tunnel-port, tunnel-source, vip"
-        let duration = "a duration from 10ms to 60m with its unit (ms, s or m), like 500ms"
+            "access, affinity, affinity-timeout, backends, forwarding, health-check, hold, "
+            + "idle-timeout, keep-alive, name, panic-threshold, port, ports, protocol, scheduler, "
+            + "slow-start, tracking, tunnel-port, tunnel-source, vip"
+        let duration = "a duration from 10ms to 1h with its unit (ms, s, m or h), like 500ms"
         #expect(
             errors(text) == [
                 "m.yaml:1:20: interfaces[1]: found \"eth1\", which is in line 1 already, accepted: "
@@ -56,7 +57,7 @@ struct AllErrorsTests {
                 "m.yaml:12:47: services[0].backends[1].weight: found \"2\" in quotes, accepted: a "
                     + "number from 0 to 65535 (did you mean 2?)",
                 "m.yaml:13:9: services[0].backends[2]: found \"server-c\", accepted: a mapping "
-                    + "with the keys address, name, port, weight",
+                    + "with the keys address, backup, max-connections, name, port, weight",
                 "m.yaml:14:5: services[1]: found weight 0 for every backend, accepted: at least "
                     + "one backend with a weight from 1 to 65535",
                 "m.yaml:14:11: services[1].name: found \"web\", which is in line 3 already, "
@@ -68,7 +69,8 @@ struct AllErrorsTests {
                 "m.yaml:20:29: services[1].backends[0].address: found \"10.0.0.9\", which is the "
                     + "VIP, accepted: the backend's own address",
                 "m.yaml:21:20: services[1].backends[1].adress: found an unknown key, accepted: "
-                    + "address, name, port, weight (did you mean address?)",
+                    + "address, backup, max-connections, name, port, weight (did you mean "
+                    + "address?)",
             ])
     }
 

@@ -39,7 +39,17 @@ struct MeaningTests {
         #expect(state.attachMode == .auto)
         #expect(service.transport == .tcp)
         #expect(service.scheduler == .maglev)
+        #expect(service.affinity == nil)
+        #expect(service.affinityTimeout == .seconds(3600))
+        #expect(service.tracking)
+        #expect(service.hold == .seconds(3600))
+        #expect(service.keepAlive == .seconds(900))
+        #expect(service.idleTimeout == .seconds(7200))
+        #expect(service.slowStart == nil)
+        #expect(service.panicThreshold == nil)
         #expect(service.backends.first?.weight == 1)
+        #expect(service.backends.first?.maxConnections == nil)
+        #expect(service.backends.first?.isBackup == false)
         #expect(
             service.healthCheck
                 == HealthCheck(
@@ -73,7 +83,7 @@ struct MeaningTests {
         #expect(state.services.first?.healthCheck?.probe == .http(path: "/*a*?b", host: nil))
     }
 
-    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml", "edge.yaml", "nat.yaml"])
+    @Test(arguments: ["martlet.yaml", "ipv6-ipip.yaml", "edge.yaml", "nat.yaml", "flows.yaml"])
     func `the examples that are delivered are accepted`(name: String) throws {
         let root = URL(filePath: #filePath).deletingLastPathComponent()
             .deletingLastPathComponent().deletingLastPathComponent()
