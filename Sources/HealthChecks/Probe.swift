@@ -20,6 +20,7 @@ public func probe(
         result.finding = answer.finding
     } catch {
         result.finding = words(for: error, timeout: check.timeout)
+        result.isAnswered = !isSilence(error)
     }
     result.latency = clock.now - start
     return result
@@ -46,6 +47,9 @@ private enum Answer: Sendable {
 }
 
 private enum Silence: Error {
+    /// The host says nothing at all.
+    case noConnection
+    /// It has accepted the connection.
     case noAnswer
     case closed
 }
@@ -55,8 +59,9 @@ private func ask(
 ) async throws -> Answer {
     let promise = loop.makePromise(of: Answer.self)
     let limit = TimeAmount(check.timeout)
+    let end = NIODeadline.now() + limit
     // Whichever comes first decides: a promise takes no second value.
-    let timer = loop.scheduleTask(in: limit) { promise.fail(Silence.noAnswer) }
+    let timer = loop.scheduleTask(deadline: end) { promise.fail(Silence.noConnection) }
     let remote = try SocketAddress(ipAddress: "\(address)", port: Int(check.port))
     let connection = ClientBootstrap(group: loop).connectTimeout(limit)
         .channelInitializer { channel in
@@ -69,6 +74,8 @@ private func ask(
         .connect(to: remote)
     connection.whenFailure { promise.fail($0) }
     connection.whenSuccess { channel in
+        timer.cancel()
+        let timer = loop.scheduleTask(deadline: end) { promise.fail(Silence.noAnswer) }
         switch check.probe {
         case .tcp: promise.succeed(.accepted)
         case .http(let path, let host):
@@ -76,7 +83,10 @@ private func ask(
             send(path: path, host: host, on: channel)
         }
         // However it ends, the connection does not outlive the probe.
-        promise.futureResult.whenComplete { _ in channel.close(promise: nil) }
+        promise.futureResult.whenComplete { _ in
+            timer.cancel()
+            channel.close(promise: nil)
+        }
     }
     defer { timer.cancel() }
     return try await promise.futureResult.get()
@@ -116,9 +126,21 @@ private final class AnswerReader: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) { promise.fail(Silence.closed) }
 }
 
+/// Whether `error` is what one sees of a host that is dead, and not what it said, nor what went
+/// wrong here.
+private func isSilence(_ error: any Error) -> Bool {
+    switch error {
+    case Silence.noConnection, ChannelError.connectTimeout: true
+    case let error as IOError:
+        [ETIMEDOUT, EHOSTUNREACH, EHOSTDOWN, ENETUNREACH].contains(error.errnoCode)
+    default: false
+    }
+}
+
 private func words(for error: any Error, timeout: Duration) -> String {
     switch error {
-    case Silence.noAnswer, ChannelError.connectTimeout: "no answer in \(milliseconds(timeout)) ms"
+    case Silence.noConnection, Silence.noAnswer, ChannelError.connectTimeout:
+        "no answer in \(milliseconds(timeout)) ms"
     case Silence.closed: "closed without an answer"
     case is HTTPParserError: "answer is not HTTP"
     case let error as IOError: unsafe String(cString: strerror(error.errnoCode)).lowercased()

@@ -47,6 +47,7 @@ struct ProbeTests {
     ) async throws {
         let found = try await result(.http(path: "/", host: nil), answering: answer)
         #expect(found.isSuccess == isSuccess)
+        #expect(found.isAnswered)
         #expect(found.finding == finding)
     }
 
@@ -56,6 +57,8 @@ struct ProbeTests {
         let http = try await result(
             .http(path: "/", host: nil), answering: nil, timeout: .milliseconds(50))
         #expect(!http.isSuccess && http.finding == "no answer in 50 ms")
+        // It has accepted the connection: the host lives.
+        #expect(http.isAnswered)
     }
 
     @Test func `a port where nobody listens refuses the connection`() async throws {
@@ -67,6 +70,40 @@ struct ProbeTests {
         let result = await probe(check, of: .v4(IPv4Address(0x7F00_0002)), on: Self.group)
         try await server.close()
         #expect(!result.isSuccess && result.finding == "connection refused")
+        #expect(result.isAnswered)
+    }
+
+    @Test func `a host that does not even take a connection is silent`() async throws {
+        // Who has as many connections waiting as may be leaves others without an answer, as a dead
+        // host does.
+        let server = try await ServerBootstrap(group: Self.group)
+            .serverChannelOption(.backlog, value: 0)
+            .serverChannelOption(.autoRead, value: false)
+            .bind(host: "127.0.0.1", port: 0).get()
+        let address = try #require(server.localAddress)
+        // One fills the queue; the second one finds that out, or makes sure of it.
+        var waiting: [any Channel] = []
+        for _ in 0..<2 {
+            let connection = ClientBootstrap(group: Self.group)
+                .connectTimeout(.milliseconds(50)).connect(to: address)
+            if let channel = try? await connection.get() { waiting.append(channel) }
+        }
+        try #require(!waiting.isEmpty)
+        let check = HealthCheck(
+            probe: .tcp, port: UInt16(address.port ?? 0), timeout: .milliseconds(50))
+        let result = await probe(check, of: .v4(IPv4Address(0x7F00_0001)), on: Self.group)
+        for channel in waiting { try await channel.close() }
+        try await server.close()
+        #expect(!result.isSuccess && result.finding == "no answer in 50 ms")
+        #expect(!result.isAnswered)
+    }
+
+    @Test func `a host to which there is no way is silent`() async throws {
+        // No connection can be made to the broadcast address of the loopback.
+        let check = HealthCheck(probe: .tcp, port: 80, timeout: .seconds(5))
+        let result = await probe(check, of: .v4(IPv4Address(0x7FFF_FFFF)), on: Self.group)
+        #expect(!result.isSuccess && result.finding == "network is unreachable")
+        #expect(!result.isAnswered)
     }
 }
 
