@@ -11,4 +11,10 @@ public struct Names: Hashable, Sendable {
         backends = Dictionary(
             uniqueKeysWithValues: service.backends.map { ($0.address, $0.name) })
     }
+
+    /// With those that leave it.
+    init(_ watched: WatchedService) {
+        self.init(watched.service)
+        for leaver in watched.leavers { backends[leaver.address] = leaver.name }
+    }
 }

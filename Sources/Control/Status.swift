@@ -11,14 +11,39 @@ public struct Status: Hashable, Sendable, Codable {
     public var interfaces: [Interface]
     /// In the order of the configuration.
     public var services: [Service]
+    /// What is remembered of flows.
+    public var flowTable: FlowTable
 
     public init(
-        taken: Date, interval: Double? = nil, interfaces: [Interface], services: [Service]
+        taken: Date, interval: Double? = nil, interfaces: [Interface], services: [Service],
+        flowTable: FlowTable = FlowTable()
     ) {
         self.taken = taken
         self.interval = interval
         self.interfaces = interfaces
         self.services = services
+        self.flowTable = flowTable
+    }
+
+    /// What is remembered of flows; docs/consistency.md.
+    public struct FlowTable: Hashable, Sendable, Codable {
+        /// As the last sweep found them.
+        public var entries: Int
+        public var capacity: Int
+        /// Since the table was made.
+        public var events: FlowEvents
+        /// Whether it is so full that new flows make no entries.
+        public var isFrozen: Bool
+
+        public init(
+            entries: Int = 0, capacity: Int = 0, events: FlowEvents = FlowEvents(),
+            isFrozen: Bool = false
+        ) {
+            self.entries = entries
+            self.capacity = capacity
+            self.events = events
+            self.isFrozen = isFrozen
+        }
     }
 
     /// An interface of the configuration, or another one where the program runs.
@@ -55,9 +80,17 @@ public struct Status: Hashable, Sendable, Codable {
         public var slots: Int
         /// How many of them have no owner: packets for these are dropped.
         public var slotsWithoutOwner: Int
+        /// How many are on their way from one owner to another: ``Slot/Phase``.
+        public var moving = 0
+        public var pinning = 0
+        public var pinned = 0
+        /// Whether so few backends are up that their health is ignored.
+        public var isPanicking = false
+        /// Whether the backups have the new flows, because nobody else can.
+        public var usesBackup = false
         /// What arrived for it.
         public var traffic: Traffic
-        /// In the order of the configuration.
+        /// In the order of the configuration; then those that have left it.
         public var backends: [Backend]
 
         /// Why the data plane is not up to date with what is told here; nil: it is.
@@ -79,8 +112,37 @@ public struct Status: Hashable, Sendable, Codable {
         /// How many slots it owns, and which part of all slots that is.
         public var slots: Int
         public var share: Double
+        /// How much of its share of new flows it is given, from 0 to 1: it may start slowly.
+        public var readiness = 1.0
+        /// Its open flows, as far as they are recorded; nil: the service's are not.
+        public var flows: Int?
+        /// So many it may have at most; nil: any number.
+        public var maxConnections: UInt32?
+        /// How long it takes to answer, in microseconds; nil: not known.
+        public var latency: UInt32?
+        /// Whether it gets new flows only while no other can.
+        public var isBackup = false
+        /// Whether it is not in the configuration any more, and keeps its flows until they end.
+        public var isLeaving = false
+        /// Nil: nobody has ordered it.
+        public var drain: Drain?
         /// What was forwarded to it.
         public var traffic: Traffic
+    }
+
+    /// That a backend gets no new flows, because an operator says so.
+    public struct Drain: Hashable, Sendable, Codable {
+        public var since: Date
+        /// When the flows that are left are cut; nil: never.
+        public var deadline: Date?
+        /// Those that were cut then; nil: it has not come.
+        public var cut: Int?
+        /// Open flows that have been seen since; nil: they were not counted yet.
+        public var flowsLeft: Int?
+        /// In how many seconds none is left, if they go on to end as lately; nil: not known.
+        public var secondsLeft: Double?
+        /// Whether no flow is left, not even one that has been silent since: it may be removed.
+        public var isOver: Bool
     }
 
     /// What the probes say of a backend.
@@ -105,30 +167,17 @@ public struct Status: Hashable, Sendable, Codable {
 
 extension Status.Service {
     init(
-        _ service: Service, slots: Int, slotsWithoutOwner: Int, traffic: Traffic,
+        _ service: Service, _ slots: SlotCensus, membership: Membership?, traffic: Traffic,
         backends: [Status.Backend]
     ) {
         self.init(
             name: service.name, vip: "\(service.vip.prefix)", ports: "\(service.ports)",
             transport: service.transport.name, scheduler: service.scheduler,
-            forwarding: service.forwarding, slots: slots, slotsWithoutOwner: slotsWithoutOwner,
-            traffic: traffic, backends: backends, key: "\(service.frontend)")
-    }
-}
-
-extension Status.Backend {
-    init(
-        _ backend: Backend, health: Health?, way: Reachability?, slots: Int, of all: Int,
-        traffic: Traffic
-    ) {
-        self.init(
-            name: backend.name, address: "\(backend.address)", port: backend.port,
-            weight: backend.weight,
-            health: Status.Condition(
-                state: health?.state ?? .unknown, reason: health?.finding ?? "not probed yet",
-                since: health?.since ?? .distantPast),
-            way: Status.Way(way), slots: slots, share: all == 0 ? 0 : Double(slots) / Double(all),
-            traffic: traffic)
+            forwarding: service.forwarding, slots: slots.count,
+            slotsWithoutOwner: slots.withoutOwner, moving: slots.moving, pinning: slots.pinning,
+            pinned: slots.pinned, isPanicking: membership?.isPanicking ?? false,
+            usesBackup: membership?.usesBackup ?? false, traffic: traffic, backends: backends,
+            key: "\(service.frontend)")
     }
 }
 

@@ -22,7 +22,7 @@ struct ControllerTests {
     }
 
     private func owners(_ plane: FakePlane) -> [BackendID?] {
-        plane.contents().services.values.first?.slots ?? []
+        plane.contents().services.values.first?.slots.map(\.owner) ?? []
     }
 
     @Test func `nobody serves before a probe and a next hop say so`() async throws {
@@ -119,8 +119,8 @@ struct ControllerTests {
         #expect(service.refusal == "the plane is full")
         #expect(service.backends[0].slots > 0, "it tells what the plane holds, not what it should")
         _ = plane.takeSteps()
-        // The slots move away, the next hop that should go after that stays.
-        plane.refuse(after: 1)
+        // It is closed and the slots move away, the next hop that should go after that stays.
+        plane.refuse(after: 2)
         await controller.settle()
         #expect(plane.shares()[addresses[0]] == nil)
         #expect(try await controller.status(on: []).services[0].refusal == "the plane is full")

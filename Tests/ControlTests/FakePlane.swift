@@ -7,7 +7,8 @@ import Synchronization
 
 @testable import Control
 
-/// A plane that is its contents, and refuses when it is told to.
+/// A plane that is its contents, and refuses when it is told to. Its flows are those of
+/// FakeFlows.swift.
 final class FakePlane: DataPlane {
     struct Refusal: Error, CustomStringConvertible { let description = "the plane is full" }
 
@@ -20,6 +21,10 @@ final class FakePlane: DataPlane {
         var steps: [Step] = []
         var stepsUntilRefusal = Int.max
         var isRefused: @Sendable (Step) -> Bool = { _ in false }
+        var flows = FakeFlows()
+        var orders: [SweepOrders] = []
+        var isFrozen: [Bool] = []
+        var latencies: [[BackendID: UInt32]] = []
     }
 
     init(holding contents: PlaneContents = PlaneContents()) {
@@ -34,6 +39,64 @@ final class FakePlane: DataPlane {
         state.withLock { addresses.isEmpty ? NATUse() : $0.use }
     }
 
+    func sweep(_ orders: SweepOrders) -> SweepReport {
+        state.withLock { state in
+            state.orders.append(orders)
+            return state.flows.sweep(orders, state.contents)
+        }
+    }
+
+    func flowEvents() -> FlowEvents { state.withLock(\.flows.events) }
+
+    func freeze(_ isFrozen: Bool) { state.withLock { $0.isFrozen.append(isFrozen) } }
+
+    func setLatency(_ latency: [BackendID: UInt32]) {
+        state.withLock { $0.latencies.append(latency) }
+    }
+
+    func loads() -> [BackendID: MeasuredLoad] { [:] }
+
+    /// The sweeps since this was last asked.
+    func takeOrders() -> [SweepOrders] { take({ $0.orders }, { $0.orders = [] }) }
+
+    /// What the flow table was told to do since this was last asked: to be frozen, or not.
+    func takeFreezing() -> [Bool] { take({ $0.isFrozen }, { $0.isFrozen = [] }) }
+
+    /// By address.
+    func takeLatencies() -> [[IPAddress: UInt32]] {
+        let backends = contents().backends
+        return take({ $0.latencies }, { $0.latencies = [] }).map { latencies in
+            Dictionary(
+                uniqueKeysWithValues: latencies.compactMap { id, latency in
+                    backends[id].map { ($0.address, latency) }
+                })
+        }
+    }
+
+    /// Sends a packet of a flow, and tells who gets it: of the service on `port`.
+    func send(_ flow: FakeFlows.Flow, isNew: Bool = false, port: UInt16 = 80) -> IPAddress? {
+        state.withLock { state in
+            let key = state.contents.keys.first { $0.key.port == port }
+            guard let entry = key?.value else { return nil }
+            return state.flows.send(flow, isNew: isNew, to: entry, state.contents)
+                .flatMap { state.contents.backends[$0]?.address }
+        }
+    }
+
+    /// What test and flow table do to each other.
+    func withFlows<Result>(_ body: (inout FakeFlows) -> sending Result) -> sending Result {
+        state.withLock { body(&$0.flows) }
+    }
+
+    private func take<Value: Sendable>(
+        _ list: (inout State) -> [Value], _ clear: (inout State) -> Void
+    ) -> [Value] {
+        state.withLock { state in
+            defer { clear(&state) }
+            return list(&state)
+        }
+    }
+
     func use(_ use: NATUse) { state.withLock { $0.use = use } }
 
     func apply(_ step: Step) throws {
@@ -44,17 +107,13 @@ final class FakePlane: DataPlane {
             guard state.stepsUntilRefusal > 0 else { throw Refusal() }
             state.stepsUntilRefusal -= 1
             state.contents.apply(step)
+            if case .forgetFlows(let backends) = step { state.flows.forget(backends) }
             state.steps.append(step)
         }
     }
 
     /// The steps since this was last asked.
-    func takeSteps() -> [Step] {
-        state.withLock { state in
-            defer { state.steps = [] }
-            return state.steps
-        }
-    }
+    func takeSteps() -> [Step] { take({ $0.steps }, { $0.steps = [] }) }
 
     func refuse(after steps: Int) { state.withLock { $0.stepsUntilRefusal = steps } }
 
@@ -70,8 +129,8 @@ final class FakePlane: DataPlane {
     func shares() -> [IPAddress?: Int] {
         let contents = contents()
         let slots = contents.services.values.first?.slots ?? []
-        return slots.reduce(into: [:]) { shares, owner in
-            shares[owner.flatMap { contents.backends[$0]?.address }, default: 0] += 1
+        return slots.reduce(into: [:]) { shares, slot in
+            shares[slot.owner.flatMap { contents.backends[$0]?.address }, default: 0] += 1
         }
     }
 }
@@ -104,7 +163,11 @@ func hop(_ last: UInt64) -> Reachability {
 let allReachable = Dictionary(
     uniqueKeysWithValues: zip(addresses, (1...3).map { hop(UInt64($0)) }))
 
-func result(_ isSuccess: Bool) -> ProbeResult {
+func result(_ isSuccess: Bool, latency: Duration = .zero) -> ProbeResult {
     ProbeResult(
-        isSuccess: isSuccess, finding: isSuccess ? "accepted" : "refused", latency: .zero)
+        isSuccess: isSuccess, finding: isSuccess ? "accepted" : "refused", latency: latency)
 }
+
+/// Of a host that does not answer at all.
+let silence = ProbeResult(
+    isSuccess: false, isAnswered: false, finding: "no answer in 500 ms", latency: .zero)

@@ -26,9 +26,11 @@ struct NATTests {
         let controller = try Controller(desired, on: plane, logger: noLogger)
         try await controller.start()
         await controller.take(allReachable)
-        let ports = controller.probeTargets.map(\.check.port).sorted()
+        let ports = await controller.probeTargets.map(\.check.port).sorted()
         #expect(ports == [80, 8080])
-        for target in controller.probeTargets { await controller.take(result(true), of: target) }
+        for target in await controller.probeTargets {
+            await controller.take(result(true), of: target)
+        }
         #expect(Set(plane.shares().keys) == Set(addresses.prefix(2)))
         #expect(plane.contents().backends.values.compactMap(\.port) == [8080])
         #expect(
