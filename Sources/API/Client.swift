@@ -14,6 +14,42 @@ public struct Client: Sendable {
 
     public func counters() async throws -> CountersReport { try await get("/v1/counters") }
 
+    public func drain(_ backend: BackendReference, _ order: DrainOrder) async throws {
+        try await send(.PUT, drainPath(of: backend), Array(try encoder().encode(order)))
+    }
+
+    public func undrain(_ backend: BackendReference) async throws {
+        try await send(.DELETE, drainPath(of: backend))
+    }
+
+    private func drainPath(of backend: BackendReference) -> String {
+        "/v1/services/\(segment(backend.service))/backends/\(segment(backend.backend))/drain"
+    }
+
+    /// Names of services and backends, and addresses, are as they are; what else somebody may ask
+    /// for stays one segment (RFC 3986, 3.3), and is not found.
+    private func segment(_ name: String) -> String {
+        let plain = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:".utf8)
+        return name.utf8.map { byte in
+            if plain.contains(byte) { return String(UnicodeScalar(byte)) }
+            let digits = String(byte, radix: 16, uppercase: true)
+            return "%" + (byte < 16 ? "0" : "") + digits
+        }.joined()
+    }
+
+    /// What is done and has no answer but that it was.
+    private func send(_ method: HTTPMethod, _ path: String, _ body: [UInt8] = []) async throws {
+        let answer = try await fetch(path, method: method, body: body)
+        guard answer.status >= 300 else { return }
+        let problem = try? JSONDecoder().decode(Problem.self, from: Data(answer.body))
+        throw Refused(description: problem?.detail ?? "\(path): HTTP \(answer.status)")
+    }
+
+    /// What the controller says it will not do, in its words.
+    public struct Refused: Error, CustomStringConvertible {
+        public let description: String
+    }
+
     private func get<Value: Decodable>(_ path: String) async throws -> Value {
         let answer = try await fetch(path)
         let decoder = JSONDecoder()

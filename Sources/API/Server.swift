@@ -1,5 +1,5 @@
 public import Control
-import FoundationEssentials
+public import FoundationEssentials
 import Glibc
 import HTTPTypes
 import Hummingbird
@@ -8,17 +8,42 @@ import NIOCore
 import NIOPosix
 public import ServiceLifecycle
 
-/// What the API tells; each answer is made when it is asked for.
+/// What the API tells and does; each answer is made when it is asked for.
 public struct Answers: Sendable {
     public var status: @Sendable () async throws -> Status
     public var counters: @Sendable () async throws -> CountersReport
+    public var drain: @Sendable (BackendReference, DrainOrder) async throws -> Void
+    public var undrain: @Sendable (BackendReference) async throws -> Void
 
     public init(
         status: @escaping @Sendable () async throws -> Status,
-        counters: @escaping @Sendable () async throws -> CountersReport
+        counters: @escaping @Sendable () async throws -> CountersReport,
+        drain: @escaping @Sendable (BackendReference, DrainOrder) async throws -> Void,
+        undrain: @escaping @Sendable (BackendReference) async throws -> Void
     ) {
         self.status = status
         self.counters = counters
+        self.drain = drain
+        self.undrain = undrain
+    }
+}
+
+/// How a backend is to be drained: the body of a `PUT`.
+public struct DrainOrder: Hashable, Sendable, Codable {
+    /// When the flows that are left are cut; nil: never.
+    public var deadline: Date?
+    /// Whether it may be the last backend of its service that serves.
+    public var isForced: Bool
+
+    public init(deadline: Date? = nil, isForced: Bool = false) {
+        self.deadline = deadline
+        self.isForced = isForced
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        deadline = try fields.decodeIfPresent(Date.self, forKey: .deadline)
+        isForced = try fields.decodeIfPresent(Bool.self, forKey: .isForced) ?? false
     }
 }
 
@@ -68,19 +93,56 @@ public struct Server: ServiceLifecycle.Service {
     }
 }
 
-/// No request of this API has a body; who sends one all the same is listened to no longer.
+/// Beyond any order; who sends more is listened to no longer.
 private let bodyLimit = 64 << 10
 /// A client that is silent for so long has forgotten its connection.
 private let idleLimit = TimeAmount.seconds(60)
 
-/// Every path of the API.
+/// Every path of the API, and what can be done there.
+private let paths: [(path: String, methods: [HTTPRequest.Method])] = [
+    ("/v1/status", [.get, .head]),
+    ("/v1/counters", [.get, .head]),
+    (drainPath, [.put, .delete]),
+]
+private let drainPath = "/v1/services/:service/backends/:backend/drain"
+
 private func router(_ answers: Answers) -> Router<BasicRequestContext> {
     let router = Router(
         context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
-    router.add(middleware: Problems(paths: ["/v1/status", "/v1/counters"]))
+    router.add(middleware: Problems())
     router.get("/v1/status") { _, _ in try json(await answers.status()) }
     router.get("/v1/counters") { _, _ in try json(await answers.counters()) }
+    router.put(RouterPath(drainPath)) { request, context in
+        let order = try await drainOrder(request)
+        try await answers.drain(try reference(context), order)
+        return Response(status: .noContent)
+    }
+    router.delete(RouterPath(drainPath)) { _, context in
+        try await answers.undrain(try reference(context))
+        return Response(status: .noContent)
+    }
     return router
+}
+
+private func reference(_ context: BasicRequestContext) throws -> BackendReference {
+    BackendReference(
+        try context.parameters.require("service"), try context.parameters.require("backend"))
+}
+
+/// An empty body is an order without more to say.
+private func drainOrder(_ request: Request) async throws -> DrainOrder {
+    let body = try await request.body.collect(upTo: bodyLimit)
+    guard body.readableBytes > 0 else { return DrainOrder() }
+    let decoder = JSONDecoder()
+    decoder.dateDecodingStrategy = .iso8601
+    do {
+        return try decoder.decode(DrainOrder.self, from: Data(body.readableBytesView))
+    } catch {
+        throw HTTPError(
+            .badRequest,
+            message: #"the body is no order like {"deadline":"2030-01-31T12:00:00Z","#
+                + #""isForced":false}"#)
+    }
 }
 
 private func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
@@ -108,9 +170,6 @@ struct Problem: Codable {
 private struct Problems: RouterMiddleware {
     typealias Context = BasicRequestContext
 
-    /// What can be read; nothing can be written yet.
-    let paths: Set<String>
-
     func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
@@ -118,6 +177,8 @@ private struct Problems: RouterMiddleware {
             var request = request
             _ = try await request.collectBody(upTo: bodyLimit)
             return try await next(request, context)
+        } catch let error as DrainRefusal {
+            return try problem(status(of: error), error.description)
         } catch let error as HTTPError where error.status == .notFound {
             return try missing(request)
         } catch let error as HTTPError {
@@ -130,16 +191,31 @@ private struct Problems: RouterMiddleware {
         }
     }
 
+    private func status(of refusal: DrainRefusal) -> HTTPResponse.Status {
+        switch refusal.kind {
+        case .unknown: .notFound
+        case .conflict: .conflict
+        case .invalid: .unprocessableContent
+        }
+    }
+
     /// No such path, or a path that does not take this method: RFC 9110, 15.5.5 and 15.5.6.
     private func missing(_ request: Request) throws -> Response {
         let path = request.uri.path
-        guard paths.contains(path) else {
+        guard let known = paths.first(where: { matches(path, $0.path) }) else {
             return try problem(.notFound, "\(request.method) \(path) is not of this API")
         }
+        let methods = known.methods.map(\.rawValue).joined(separator: ", ")
         var response = try problem(
-            .methodNotAllowed, "\(path) can be read, and takes no \(request.method)")
-        response.headers[.allow] = "GET, HEAD"
+            .methodNotAllowed, "\(path) takes no \(request.method), but \(methods)")
+        response.headers[.allow] = methods
         return response
+    }
+
+    private func matches(_ path: String, _ pattern: String) -> Bool {
+        let (parts, wanted) = (path.split(separator: "/"), pattern.split(separator: "/"))
+        return parts.count == wanted.count
+            && zip(parts, wanted).allSatisfy { $0 == $1 || $1.hasPrefix(":") }
     }
 
     private func problem(_ status: HTTPResponse.Status, _ detail: String?) throws -> Response {

@@ -17,8 +17,11 @@ func count(_ number: Int, _ thing: String) -> String {
 func percentage(_ share: Double) -> String { "\(tenths(share * 100)) %" }
 
 /// How long ago, in the largest unit that fits: `12 s`, `3 min`, `5 h`, `2 d`.
-func age(from moment: Date, to now: Date) -> String {
-    let seconds = max(0, Int(now.timeIntervalSince(moment)))
+func age(from moment: Date, to now: Date) -> String { age(of: now.timeIntervalSince(moment)) }
+
+/// The same of seconds.
+func age(of seconds: Double) -> String {
+    let seconds = max(0, Int(seconds))
     switch seconds {
     case ..<120: return "\(seconds) s"
     case ..<7200: return "\(seconds / 60) min"

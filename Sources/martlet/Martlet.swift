@@ -13,8 +13,8 @@ struct Martlet: AsyncParsableCommand {
             + "64 wrong usage.",
         version: version,
         subcommands: [
-            Run.self, Check.self, StatusCommand.self, Counters.self, Attach.self, Detach.self,
-            Decapsulate.self,
+            Run.self, Check.self, StatusCommand.self, Counters.self, DrainCommand.self,
+            UndrainCommand.self, Attach.self, Detach.self, Decapsulate.self,
         ])
 }
 

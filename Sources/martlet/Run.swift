@@ -24,6 +24,8 @@ struct Run: AsyncParsableCommand {
     var config: String
     @OptionGroup var pins: PinOptions
     @OptionGroup var socket: SocketOption
+    @Option(help: "The file in which drains outlive the controller.")
+    var state = "/var/lib/martlet/state.json"
 
     func run() async throws {
         let desired: DesiredState
@@ -51,18 +53,20 @@ struct Run: AsyncParsableCommand {
         logger.logLevel = .info
         let hangups = await HangupService(logger: logger)
         let plane = try XDPPlane(takingOver: pins)
-        let controller = try Controller(desired, on: plane, logger: logger)
+        let controller = try Controller(
+            desired, on: plane, logger: logger, store: StateFile(state))
         let keeper = AttachmentKeeper(desired, pins: pins, logger: logger)
         let server = try await Server(
             answers(controller, keeper), at: socket.path, logger: logger,
             whenServing: { [logger] in tell(pins, logger) })
-        let watcher = try NextHopWatcher(controller.addresses, on: desired.interfaces)
+        let watcher = try NextHopWatcher(await controller.addresses, on: desired.interfaces)
         try await begin(desired, pins, plane, controller)
         warn(about: desired, logger)
         try await serve(
             [
                 server,
                 ReadingService(controller: controller, logger: logger),
+                FlowService(controller: controller, logger: logger),
                 HealthService(controller: controller, logger: logger),
                 PoolService(controller: controller, logger: logger),
                 NextHopService(
@@ -116,7 +120,9 @@ struct Run: AsyncParsableCommand {
     ) -> Answers {
         Answers(
             status: { try await controller.status(on: keeper.status()) },
-            counters: { try await controller.counters() })
+            counters: { try await controller.counters() },
+            drain: { try await controller.drain($0, deadline: $1.deadline, isForced: $1.isForced) },
+            undrain: { try await controller.undrain($0) })
     }
 
     private func serve(
@@ -144,7 +150,7 @@ private struct HealthService: ServiceLifecycle.Service {
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            await watch(controller.probeTargets) { target in
+            await watch(await controller.probeTargets) { target in
                 await probe(
                     target.check, of: target.address, on: MultiThreadedEventLoopGroup.singleton)
             } report: { target, result in
@@ -199,6 +205,21 @@ private struct ReadingService: ServiceLifecycle.Service {
             while !Task.isCancelled {
                 do { try await controller.read() } catch { logger.error("\(error)") }
                 await controller.settle()
+                try? await Task.sleep(for: .seconds(1))
+            }
+        }
+    }
+}
+
+/// Goes through the recorded flows every second.
+private struct FlowService: ServiceLifecycle.Service {
+    let controller: Controller<XDPPlane>
+    let logger: Logger
+
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while !Task.isCancelled {
+                do { try await controller.tend() } catch { logger.error("\(error)") }
                 try? await Task.sleep(for: .seconds(1))
             }
         }

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import ServiceLifecycle
+import Synchronization
 import Testing
 
 @testable import API
@@ -22,11 +23,29 @@ struct ServerTests {
         interfaces: [.init(name: "eth1", mode: "native", program: 42)], services: [])
     private static let logger = Logger(label: "tests", factory: { _ in SwiftLogNoOpLogHandler() })
 
+    /// What was asked for; of a backend called `nobody` nothing is known.
+    private final class Orders: Sendable {
+        private let taken = Mutex<[(BackendReference, DrainOrder?)]>([])
+
+        func take(_ backend: BackendReference, _ order: DrainOrder?) throws {
+            if backend.backend == "nobody" {
+                throw DrainRefusal(.unknown, "there is no \(backend)")
+            }
+            if order?.isForced == false, backend.backend == "last" {
+                throw DrainRefusal(.conflict, "\(backend) is the last")
+            }
+            taken.withLock { $0.append((backend, order)) }
+        }
+
+        var all: [(BackendReference, DrainOrder?)] { taken.withLock(\.self) }
+    }
+
     private struct Trouble: Error, CustomStringConvertible { let description = "plane on fire" }
 
     /// Runs a server, lends its socket to `body`, and stops it.
     private func withServer(
         status: @escaping @Sendable () async throws -> Control.Status = { ServerTests.status },
+        orders: Orders = Orders(),
         _ body: @escaping @Sendable (SocketPath) async throws -> Void
     ) async throws {
         let directory = FileManager.default.temporaryDirectory
@@ -34,7 +53,10 @@ struct ServerTests {
         defer { try? FileManager.default.removeItem(at: directory) }
         let socket = SocketPath(directory.appending(path: "api.sock").path())
         let server = try await Server(
-            Answers(status: status, counters: { Self.report }), at: socket, logger: Self.logger)
+            Answers(
+                status: status, counters: { Self.report }, drain: { try orders.take($0, $1) },
+                undrain: { try orders.take($0, nil) }),
+            at: socket, logger: Self.logger)
         let group = ServiceGroup(services: [server], logger: Self.logger)
         try await withThrowingTaskGroup(of: Void.self) { tasks in
             tasks.addTask { try await group.run() }
@@ -47,6 +69,39 @@ struct ServerTests {
             try await tasks.waitForAll()
         }
         #expect(!FileManager.default.fileExists(atPath: directory.path()), "it leaves nothing")
+    }
+
+    @Test func `drains are ordered and ended, and refused in words`() async throws {
+        let orders = Orders()
+        let deadline = Date(timeIntervalSince1970: 1_900_000_000)
+        try await withServer(orders: orders) { socket in
+            let client = Client(at: socket)
+            try await client.drain(
+                BackendReference("web", "a.1_x"), DrainOrder(deadline: deadline, isForced: true))
+            try await client.undrain(BackendReference("web", "2001:db8::1"))
+            await #expect(throws: Client.Refused.self) {
+                try await client.drain(BackendReference("web", "nobody"), DrainOrder())
+            }
+            try await client.undrain(BackendReference("web", "b/é\n"))
+            let path = "/v1/services/web/backends"
+            let answers = [
+                try await client.fetch("\(path)/nobody/drain", method: .PUT),
+                try await client.fetch("\(path)/last/drain", method: .PUT),
+                try await client.fetch("\(path)/a/drain", method: .PUT, body: Array("{".utf8)),
+                try await client.fetch("\(path)/a/drain", method: .POST),
+                try await client.fetch("\(path)/a/drain"),
+                try await client.fetch("\(path)/a/drain", method: .PUT),
+            ]
+            #expect(answers.map(\.status) == [404, 409, 400, 405, 405, 204])
+            #expect(answers[3].allow == "PUT, DELETE")
+            #expect(String(decoding: answers[1].body, as: UTF8.self).contains("is the last"))
+        }
+        #expect(
+            orders.all.map(\.0.description)
+                == ["web/a.1_x", "web/2001:db8::1", "web/b%2F%C3%A9%0A", "web/a"])
+        #expect(
+            orders.all.map(\.1)
+                == [DrainOrder(deadline: deadline, isForced: true), nil, nil, DrainOrder()])
     }
 
     @Test func `what is told arrives as it was told`() async throws {

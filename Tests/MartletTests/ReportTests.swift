@@ -51,6 +51,7 @@ struct ReportTests {
                     ago: 90000),
             ])
         service.refusal = "cannot set in backends: out of memory (12)\n  free some"
+        (service.backends[0].flows, service.backends[0].latency) = (12, 1500)
         #expect(
             text(status(service)) == """
                 eth1: program 42, native
@@ -62,10 +63,12 @@ struct ReportTests {
                   NOT UP TO DATE, and tried again every second:
                     cannot set in backends: out of memory (12)
                       free some
-                  BACKEND   WEIGHT  STATE          FOR  SLOTS    SHARE  REASON
-                  server-a       1  up            12 s  65535  100.0 %  HTTP 200
-                  server-b       1  down         3 min      0    0.0 %  connection refused
-                  server-c       1  unreachable   25 h      0    0.0 %  no route; HTTP 200
+                  BACKEND   WEIGHT  STATE          FOR  SLOTS    SHARE  FLOWS  LATENCY  REASON
+                  server-a       1  up            12 s  65535  100.0 %     12   1.5 ms  HTTP 200
+                  server-b       1  down         3 min      0    0.0 %      -        -  \
+                connection refused
+                  server-c       1  unreachable   25 h      0    0.0 %      -        -  \
+                no route; HTTP 200
                   BACKEND   PACKETS  BYTES  PKT/S   BIT/S  ADDRESS AND NEXT HOP
                   server-a      100   6400   25.0  12.8 k  192.168.1.101 by \
                 02:00:00:00:00:01 on eth1
@@ -73,6 +76,110 @@ struct ReportTests {
                 02:00:00:00:00:01 on eth1
                   server-c      100   6400   25.0  12.8 k  192.168.1.103 unreachable
                 """)
+    }
+
+    /// The lines of the status of one backend in which `part` is.
+    private func lines(
+        with part: String, _ change: (inout Status.Service) -> Void = { _ in }
+    ) -> [String] {
+        var service = service(
+            "192.168.1.100:80/tcp",
+            [backend("server-a", 101, .up, reason: "HTTP 200", slots: 65536, ago: 12)])
+        change(&service)
+        return text(status(service)).split(separator: "\n").map(String.init)
+            .filter { $0.contains(part) }
+    }
+
+    @Test func `what people are to be woken for is in capitals`() {
+        #expect(
+            lines(with: "PANIC") { $0.isPanicking = true }
+                == ["  PANIC: too few backends are up, so that their health is ignored"])
+        #expect(
+            lines(with: "BACKUP") { $0.usesBackup = true }
+                == ["  BACKUP: new flows go to the backup, for no other backend can serve"])
+        #expect(lines(with: "PANIC") + lines(with: "BACKUP") == [])
+    }
+
+    @Test func `slots that change hands are told while there are some`() {
+        #expect(lines(with: "change hands") == [])
+        #expect(
+            lines(with: "change hands") {
+                ($0.moving, $0.pinning, $0.pinned) = (3, 20, 100)
+            } == ["  123 of 65536 slots change hands: 3 moving, 20 pinning, 100 pinned"])
+    }
+
+    @Test func `a backend is called draining, leaving or up in part, if it is`() {
+        let drain = Status.Drain(since: Self.taken - 60, isOver: false)
+        func state(_ change: (inout Status.Backend) -> Void) -> Substring? {
+            lines(with: "server-a  ") { change(&$0.backends[0]) }.first?
+                .dropFirst("  server-a       1  ".count).prefix { $0 != " " && $0 != "," }
+        }
+        #expect(state { _ in } == "up")
+        #expect(state { $0.drain = drain } == "draining")
+        #expect(
+            state {
+                $0.drain = drain
+                $0.isLeaving = true
+            } == "leaving")
+        let slow = lines(with: "server-a  ") { $0.backends[0].readiness = 1.0 / 16 }
+        #expect(slow.first?.contains("  up, 6.3 %  ") == true)
+    }
+
+    @Test(
+        arguments: [
+            (nil, nil, nil, "counting flows"),
+            (12, nil, nil, "12 flows left"),
+            (1, 30, nil, "1 flow left, ending in about 30 s"),
+            (12, 300, nil, "12 flows left, ending in about 5 min"),
+            (12, 300, 540, "12 flows left, ending in about 5 min; cut in 9 min"),
+            (nil, nil, 60, "counting flows; cut in 60 s"),
+            (0, 0, nil, "no flow has been seen since, silent ones may be left"),
+            (0, 0, 60, "no flow has been seen since, silent ones may be left; cut in 60 s"),
+        ] as [(Int?, Double?, Double?, String)])
+    func `a drain tells how far it has come`(
+        left: Int?, seconds: Double?, deadline: Double?, shown: String
+    ) {
+        let drain = Status.Drain(
+            since: Self.taken - 60, deadline: deadline.map { Self.taken + $0 }, flowsLeft: left,
+            secondsLeft: seconds, isOver: false)
+        #expect(drainText(drain, at: Self.taken) == shown)
+        #expect(
+            lines(with: "drains:") { $0.backends[0].drain = drain }
+                == ["  server-a drains: \(shown)"])
+    }
+
+    @Test(
+        arguments: [
+            (nil, "over: no flow is left"), (0, "over: at the deadline 0 flows cut"),
+            (1, "over: at the deadline 1 flow cut"), (7, "over: at the deadline 7 flows cut"),
+        ] as [(Int?, String)])
+    func `a drain that is over tells how it ended`(cut: Int?, shown: String) {
+        let drain = Status.Drain(
+            since: Self.taken - 60, deadline: Self.taken - 1, cut: cut, flowsLeft: 0, isOver: true)
+        #expect(drainText(drain, at: Self.taken) == shown)
+    }
+
+    @Test func `the flow table is told when there is something in it, or no room`() {
+        func shown(_ table: Status.FlowTable) -> [Substring] {
+            var status = status(service("192.168.1.100:80/tcp", []))
+            status.flowTable = table
+            return text(status).split(separator: "\n").filter {
+                $0.lowercased().contains("flow table")
+            }
+        }
+        #expect(shown(.init(capacity: 2_097_152)) == [])
+        #expect(
+            shown(.init(entries: 1000, capacity: 2_097_152))
+                == ["flow table: 1000 of 2097152 entries"])
+        #expect(
+            shown(
+                .init(
+                    entries: 2_000_000, capacity: 2_097_152, events: FlowEvents(refused: 3),
+                    isFrozen: true)) == [
+                    "flow table: 2000000 of 2097152 entries",
+                    "FLOW TABLE NEARLY FULL: new flows go where they need no entry",
+                    "flow table: no room for 3 packets' flows until now",
+                ])
     }
 
     @Test(
