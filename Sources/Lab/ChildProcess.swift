@@ -34,6 +34,16 @@ final class ChildProcess: Sendable {
     /// The first living child of the process, as /proc has it.
     var child: pid_t? { identity.unlessGone(firstChild) ?? nil }
 
+    /// Lets the program read a line; waits while it does not read and too much is on the way.
+    func write(line: String) throws(Failure) {
+        let bytes = Array((line + "\n").utf8)
+        let count = input.withLock { input in
+            let number = input?.number ?? -1
+            return send(number, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        }
+        guard count == bytes.count else { throw Failure("write to a program", code: errno) }
+    }
+
     /// Lets the program read the end of its input.
     func closeInput() { input.withLock { $0 = nil } }
 

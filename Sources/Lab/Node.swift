@@ -8,7 +8,8 @@ import Foundation
 /// node, and the namespaces vanish with their interfaces and pinned BPF objects.
 ///
 /// Inside, `/sys` shows the node's interfaces, `/sys/fs/bpf` is a BPF file system of the node's
-/// own, `/run` is empty, and everything else is the machine's. The working directory is `/`.
+/// own, `/run` and `/var/lib` are empty, and everything else is the machine's. The working
+/// directory is `/`.
 public final class Node: Sendable {
     /// How the topology calls it; the kernel knows nothing of the name.
     public let name: String
@@ -119,6 +120,7 @@ private let mounts = """
     mount -t sysfs sysfs /sys
     mount -t bpf bpf /sys/fs/bpf
     mount -t tmpfs tmpfs /run
+    mount -t tmpfs tmpfs /var/lib
     ip link set lo up
 
     """

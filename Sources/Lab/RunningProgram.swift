@@ -39,7 +39,10 @@ public final class RunningProgram: Sendable {
         if signal == SIGKILL || signal == SIGCONT { process.signal(SIGCONT) }
     }
 
-    /// Lets the program read the end of its standard input, which is open and empty until then.
+    /// Lets the program read this line; not for more than a few of them at once.
+    public func write(line: String) throws(Failure) { try process.write(line: line) }
+
+    /// Lets the program read the end of its standard input, which is open until then.
     public func closeInput() { process.closeInput() }
 
     /// Waits until the program has ended and all it wrote is there.

@@ -6,7 +6,22 @@ final class Backend: Sendable {
     let name: String
     /// The file that keeps what was uploaded last.
     private let uploads: String?
-    private let state = Mutex((requests: 0, isSick: false))
+    private let state = Mutex(State())
+
+    /// What it says when it is asked for its health.
+    enum Condition: String, Sendable {
+        case well
+        /// Status 503.
+        case sick
+        /// Takes the request and never answers.
+        case silent
+    }
+
+    private struct State {
+        var requests = 0
+        var condition = Condition.well
+        var delay = Duration.zero
+    }
 
     init(name: String, uploads: String? = nil) {
         self.name = name
@@ -18,17 +33,33 @@ final class Backend: Sendable {
         method == .PUT && uri == "/upload" ? uploads : nil
     }
 
+    /// Changes what it says of its health, and how much later than it could.
+    func setHealth(_ condition: Condition? = nil, delay: Duration? = nil) {
+        state.withLock {
+            $0.condition = condition ?? $0.condition
+            $0.delay = delay ?? $0.delay
+        }
+    }
+
+    private var health: Answer {
+        let (condition, delay) = state.withLock { ($0.condition, $0.delay) }
+        return switch condition {
+        case .well: Answer(status: .ok, body: .text("well\n"), delay: delay)
+        case .sick: Answer(status: .serviceUnavailable, body: .text("sick\n"), delay: delay)
+        case .silent: Answer(status: .ok, body: .text(""), delay: .seconds(24 * 60 * 60))
+        }
+    }
+
     /// The answer to a request, which counts unless it asks about the server itself.
     func answer(_ method: HTTPMethod, _ uri: String) -> Answer {
         switch (method, uri) {
         case (.GET, "/healthz"):
-            return state.withLock(\.isSick)
-                ? Answer(.serviceUnavailable, "sick\n") : Answer(.ok, "well\n")
+            return health
         case (.GET, "/count"):
             let requests = state.withLock(\.requests)
             return Answer(.ok, #"{"name":"\#(name)","requests":\#(requests)}"# + "\n")
         case (.POST, "/sick"), (.POST, "/well"):
-            state.withLock { $0.isSick = uri == "/sick" }
+            setHealth(uri == "/sick" ? .sick : .well)
             return Answer(.ok, "")
         default:
             state.withLock { $0.requests += 1 }

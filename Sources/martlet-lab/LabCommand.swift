@@ -6,5 +6,7 @@ struct LabCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "martlet-lab",
         abstract: "Servers and a client for networks made of namespaces.",
-        subcommands: [Serve.self, Request.self, Echo.self, Demo.self])
+        subcommands: [
+            Serve.self, Request.self, Echo.self, HoldServer.self, Hold.self, Demo.self,
+        ])
 }

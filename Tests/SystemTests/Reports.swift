@@ -24,6 +24,8 @@ struct StatusRead: Decodable {
         let address: String
         let slots: Int
         let share: Double
+        /// In microseconds.
+        let latency: UInt32?
         let health: Health
         let way: Way
         let traffic: TrafficRead

@@ -14,12 +14,14 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
 
     var testDescription: String { rawValue }
 
-    var topology: Topology {
+    var topology: Topology { topology(backends: servers.count) }
+
+    func topology(backends: Int) -> Topology {
         switch self {
-        case .l2DSR: .oneSegment()
-        case .ipip, .gue: .routed(segments: .own)
-        case .nat: .gateway()
-        case .fullNAT: .oneSegment(isPlain: true)
+        case .l2DSR: .oneSegment(backends: backends)
+        case .ipip, .gue: .routed(backends: backends, segments: .own)
+        case .nat: .gateway(backends: backends)
+        case .fullNAT: .oneSegment(backends: backends, isPlain: true)
         }
     }
 
@@ -58,14 +60,15 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         }
     }
 
+    /// Of the backends from `server-a` on, as many as a test may want.
     func addresses(_ family: Family) -> [String] {
         switch (self, family) {
-        case (.l2DSR, .v4), (.fullNAT, .v4): (101...103).map { "192.168.1.\($0)" }
-        case (.l2DSR, .v6), (.fullNAT, .v6): (101...103).map { "fd00:1::\($0)" }
-        case (.nat, .v4): (101...103).map { "192.168.2.\($0)" }
-        case (.nat, .v6): (101...103).map { "fd00:2::\($0)" }
-        case (.ipip, .v4), (.gue, .v4): (101...103).map { "192.168.\($0).10" }
-        case (.ipip, .v6), (.gue, .v6): (101...103).map { "fd00:\($0)::10" }
+        case (.l2DSR, .v4), (.fullNAT, .v4): (101...105).map { "192.168.1.\($0)" }
+        case (.l2DSR, .v6), (.fullNAT, .v6): (101...105).map { "fd00:1::\($0)" }
+        case (.nat, .v4): (101...105).map { "192.168.2.\($0)" }
+        case (.nat, .v6): (101...105).map { "fd00:2::\($0)" }
+        case (.ipip, .v4), (.gue, .v4): (101...105).map { "192.168.\($0).10" }
+        case (.ipip, .v6), (.gue, .v6): (101...105).map { "fd00:\($0)::10" }
         }
     }
 }
