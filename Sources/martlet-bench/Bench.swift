@@ -15,6 +15,10 @@ struct Bench: ParsableCommand {
     var rounds = 9
     @Option(help: "Write everything that is measured to this file, as JSON.")
     var json: String?
+    @Flag(inversion: .prefixedNo, help: "Measure packets.")
+    var packets = true
+    @Flag(inversion: .prefixedNo, help: "Measure work on tables, too.")
+    var tables = true
     @Flag(inversion: .prefixedNo, help: "Send real frames through a veth, too.")
     var live = true
 
@@ -30,7 +34,8 @@ struct Bench: ParsableCommand {
         var report = Report(
             rounds: rounds, repetitions: Int(Harness.repetitions), processor: processor(),
             kernel: kernel())
-        report.rows = try measure()
+        if packets { report.rows = try measure() }
+        if tables { (report.times, report.figures) = try TableBench(rounds: rounds).measure() }
         // What was measured until then is told, whatever becomes of the frames.
         let frames = Result { live ? try LiveHarness(rounds: rounds).measure() : [] }
         report.live = (try? frames.get()) ?? []
@@ -44,7 +49,7 @@ struct Bench: ParsableCommand {
         try makeRoute()
         let subjects = try makeSubjects(harness)
         var costs = [[Double]](repeating: [], count: subjects.count)
-        var (swaps, ratios) = (costs, costs)
+        var (swaps, ratios, multiples) = (costs, costs, costs)
         for _ in 0..<rounds {
             for (index, subject) in subjects.enumerated() {
                 let swap = try harness.swapAlone(subject.frame)
@@ -53,13 +58,16 @@ struct Bench: ParsableCommand {
                 costs[index].append(cost)
                 swaps[index].append(swap)
                 ratios[index].append(cost / swap)
+                guard subject.isPlain else { continue }
+                multiples[index].append(cost / (try harness.encapsulation(subject) - making))
             }
         }
         return subjects.indices.map { index in
             Report.Measurement(
                 row: subjects[index].row, nanoseconds: Report.Spread(costs[index]),
                 swapNanoseconds: Report.Spread(swaps[index]),
-                timesSwap: Report.Spread(ratios[index]))
+                timesSwap: Report.Spread(ratios[index]),
+                timesPlain: multiples[index].isEmpty ? nil : Report.Spread(multiples[index]))
         }
     }
 }

@@ -13,6 +13,7 @@ struct Harness: ~Copyable {
     private let begin: Program
     private let beginListed: Program
     private let swap: Program
+    private let encapsulate: Program
     private let state: Map<UInt32, martlet_bench>
     private let underTest: Map<UInt32, UInt32>
     let list: FlowList
@@ -23,6 +24,7 @@ struct Harness: ~Copyable {
         let begin = try object.program(named: "bench_begin")
         let beginListed = try object.program(named: "bench_begin_listed")
         let swap = try object.program(named: "bench_swap")
+        let encapsulate = try object.program(named: "bench_encapsulate")
         let state = try object.map(named: "bench", key: UInt32.self, value: martlet_bench.self)
         let underTest = try object.map(
             named: "under_test", key: UInt32.self, value: UInt32.self)
@@ -32,6 +34,7 @@ struct Harness: ~Copyable {
         self.begin = begin
         self.beginListed = beginListed
         self.swap = swap
+        self.encapsulate = encapsulate
         self.state = state
         self.underTest = underTest
         self.list = list
@@ -48,6 +51,19 @@ struct Harness: ~Copyable {
         return try run(subject, Self.repetitions)
     }
 
+    /// Nanoseconds of the balancer without tables, with the making of packets.
+    func encapsulation(_ subject: Subject) throws -> Double {
+        // On the packet of its own first: it says nothing of what becomes of many.
+        let bytes = subject.frame.count + 20
+        let result = try encapsulate.run(on: subject.frame)
+        guard result.action == transmit, result.packet.count == bytes else {
+            throw Failure(
+                "measure", "\(subject.row)", because: "it is not encapsulated", cure: nil)
+        }
+        try underTest.set(program: encapsulate, for: 0)
+        return try run(subject, Self.repetitions)
+    }
+
     /// Nanoseconds of the balancer with the making of packets.
     ///
     /// - Throws: If any packet has met with another fate than it should: then the number would be
@@ -57,15 +73,22 @@ struct Harness: ~Copyable {
     ) throws -> Double {
         try subject.prepare()
         try underTest.set(program: subject.plane.program, for: 0)
-        let before = try packets(subject)
+        let (before, so) = (try packets(subject), try subject.evidence?.count() ?? 0)
         let cost = try run(subject, count)
-        let right = try packets(subject) - before
-        guard right == UInt64(count) else {
-            throw Failure(
-                "measure", "\(subject.row)",
-                because: "\(right) packets of \(count) were \(subject.verdict)", cure: nil)
+        try require(try packets(subject) - before, of: count, subject, subject.verdict)
+        if let evidence = subject.evidence {
+            try require(try evidence.count() - so, of: count, subject, evidence.claim)
         }
         return cost
+    }
+
+    private func require(
+        _ right: UInt64, of count: Int32, _ subject: Subject, _ claim: String
+    ) throws {
+        guard right != UInt64(count) else { return }
+        throw Failure(
+            "measure", "\(subject.row)", because: "\(claim): \(right) packets of \(count)",
+            cure: nil)
     }
 
     private func packets(_ subject: Subject) throws -> UInt64 {
@@ -88,6 +111,9 @@ struct Harness: ~Copyable {
         Double(duration.components.attoseconds) / 1e9
     }
 }
+
+/// `XDP_TX`
+private let transmit: UInt32 = 3
 
 /// The ends of flows, for packets that are ``Variety/listed``.
 final class FlowList {

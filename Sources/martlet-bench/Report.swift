@@ -25,6 +25,8 @@ struct Report: Encodable {
         let swapNanoseconds: Spread
         /// The one by the other, round by round.
         let timesSwap: Spread
+        /// By what the balancer without tables takes; only where it would write the same.
+        let timesPlain: Spread?
     }
 
     /// Real frames through a veth and back.
@@ -36,6 +38,30 @@ struct Report: Encodable {
         let share: Spread
     }
 
+    /// Work on tables, of which no packet takes part.
+    struct Time: Encodable {
+        let what: String
+        let milliseconds: Spread
+
+        init(_ what: String, _ times: [Duration]) {
+            self.what = what
+            milliseconds = Spread(times.map { $0 / .milliseconds(1) })
+        }
+    }
+
+    /// What is counted, not timed.
+    struct Figure: Encodable {
+        let what: String
+        let value: Double
+        let unit: String
+
+        init(_ what: String, _ value: Double, _ unit: String) {
+            self.what = what
+            self.value = value
+            self.unit = unit
+        }
+    }
+
     let measured = Self.explanation
     let rounds: Int
     let repetitions: Int
@@ -43,39 +69,67 @@ struct Report: Encodable {
     let kernel: String
     var rows: [Measurement] = []
     var live: [Live] = []
+    var times: [Time] = []
+    var figures: [Figure] = []
 
     static let explanation =
         "Each packet is made whole again by a program that then calls the balancer "
         + "(BPF_PROG_TEST_RUN); what that program costs is taken off: it is what a swap of the MAC "
-        + "addresses costs more with it than without. The swap is the measure, too. Rounds are "
+        + "addresses costs more with it than without. The swap is the measure, too; so is, for "
+        + "IPv4 ipip, a balancer that reads and writes the same, and looks nothing up. Rounds are "
         + "interleaved; median (minimum to maximum)."
     static let liveExplanation =
         "Frames that a test run sends through a veth to the program, which returns them "
         + "(BPF_F_TEST_XDP_LIVE_FRAMES): frames a second, and the share of what XDP_TX by itself "
         + "reaches in the same round. Sender, veth and receiver are part of both."
 
+    static let timesExplanation =
+        "Work of the controller on tables; one thread, one call each time; median (minimum to "
+        + "maximum)."
+
     func table() -> String {
-        var lines = [
+        [packetTable, liveTable, timeTable, figureTable].filter { !$0.isEmpty }
+            .map { $0.joined(separator: "\n") }.joined(separator: "\n\n")
+    }
+
+    private var packetTable: [String] {
+        guard !rows.isEmpty else { return [] }
+        return [
             Self.explanation, "",
-            "| packet | IPv | forwarding | flows | services | backends | ns | × MAC swap |",
-            "|---|---|---|---|---|---|---|---|",
+            "| packet | IPv | forwarding | flows | services | backends | ns | × MAC swap "
+                + "| × without tables |",
+            "|---|---|---|---|---|---|---|---|---|",
         ]
-        lines += rows.map { measurement in
-            let row = measurement.row
-            return "| \(row.packet) | \(row.family) | \(row.forwarding) | \(row.flows) "
-                + "| \(row.services) | \(row.backends) | \(measurement.nanoseconds.text) "
-                + "| \(measurement.timesSwap.text) |"
-        }
-        guard !live.isEmpty else { return lines.joined(separator: "\n") }
-        lines += [
-            "", Self.liveExplanation, "",
-            "| program | flows | thousand frames/s | share |", "|---|---|---|---|",
+            + rows.map { measurement in
+                let row = measurement.row
+                return "| \(row.packet) | \(row.family) | \(row.forwarding) | \(row.flows) "
+                    + "| \(row.services) | \(row.backends) | \(measurement.nanoseconds.text) "
+                    + "| \(measurement.timesSwap.text) | \(measurement.timesPlain?.text ?? "") |"
+            }
+    }
+
+    private var liveTable: [String] {
+        guard !live.isEmpty else { return [] }
+        return [
+            Self.liveExplanation, "", "| program | flows | thousand frames/s | share |",
+            "|---|---|---|---|",
         ]
-        lines += live.map { live in
-            "| \(live.program) | \(live.flows) "
-                + "| \(Spread(live.framesPerSecond, times: 0.001).text) | \(live.share.text) |"
-        }
-        return lines.joined(separator: "\n")
+            + live.map { live in
+                "| \(live.program) | \(live.flows) "
+                    + "| \(Spread(live.framesPerSecond, times: 0.001).text) | \(live.share.text) |"
+            }
+    }
+
+    private var timeTable: [String] {
+        guard !times.isEmpty else { return [] }
+        return [Self.timesExplanation, "", "| work | ms |", "|---|---|"]
+            + times.map { "| \($0.what) | \($0.milliseconds.text) |" }
+    }
+
+    private var figureTable: [String] {
+        guard !figures.isEmpty else { return [] }
+        return ["| | |", "|---|---|"]
+            + figures.map { "| \($0.what) | \(hundredths($0.value)) \($0.unit) |" }
     }
 
     func write(to path: String) throws {

@@ -6,18 +6,34 @@ import XDPPlane
 /// One row of the benchmark: a packet and the tables it meets.
 struct Subject {
     let row: Row
-    let frame: [UInt8]
+    var frame: [UInt8]
     var variety = Variety.source
     let plane: XDPPlane
     /// What has to become of every packet.
     let verdict: String
     /// What has to be done each time before packets are sent.
     var prepare: () throws -> Void = {}
+    /// What has to be so of every packet beside its verdict.
+    var evidence: Evidence?
+
+    /// Whether the balancer without tables writes the same.
+    var isPlain: Bool { row.family == 4 && verdict == "FORWARD_IPIP" }
+}
+
+/// A number that grows with each packet of which something is so.
+struct Evidence {
+    let claim: String
+    let count: () throws -> UInt64
+
+    init(_ claim: String, _ count: @escaping () throws -> UInt64) {
+        self.claim = claim
+        self.count = count
+    }
 }
 
 /// What tells a row from the others.
 struct Row: Encodable, Hashable {
-    /// `established`, `SYN`, `SYN, no port free`, `answer`, or `not for a service`.
+    /// `established`, `SYN`, `answer`, or `not for a service`, and what is special about it.
     var packet: String
     /// Of the VIP and of the backends: 4 or 6.
     var family: UInt8
@@ -45,6 +61,8 @@ struct Setup: Hashable {
     var backends = 100
     /// What `full-nat` sends from.
     var natAddresses = 0
+    /// Round-robin: every flow has an entry.
+    var takesTurns = false
     /// The interface that packets leave by: the loopback, where a test run says that its packets
     /// come from, so that they leave by `XDP_TX`.
     var interface: UInt32 = 1
@@ -88,6 +106,8 @@ struct Setup: Hashable {
                 vip: VIP(vip),
                 keys: [ServiceKey(vip: vip, port: UInt16(80 + number), transport: .tcp)],
                 forwarding: forwarding,
+                selection: takesTurns
+                    ? Selection(scheduler: .roundRobin, tracks: true) : Selection(),
                 backends: isMeasured
                     ? addresses.map { Target.Backend(address: $0, nextHop: hop) } : [],
                 slots: SlotTable(
@@ -104,7 +124,7 @@ struct Setup: Hashable {
         }
     }
 
-    private var hop: NextHop {
+    var hop: NextHop {
         NextHop(
             egress: Egress(
                 index: interface, name: "egress", address: MACAddress(0x0200_0000_00AA),
@@ -132,6 +152,7 @@ func makeSubjects(_ harness: borrowing Harness) throws -> [Subject] {
             }
         }
     }
+    subjects += try makeRecordedSubjects(harness)
     subjects += try makeFullNATSubjects(harness)
     for setup in [
         Setup(family: .v4, forwarding: .ipip, services: 10_000),
