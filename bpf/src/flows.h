@@ -21,11 +21,16 @@ struct flow_search {
 	__u64 word;
 };
 
+/* What a flow is known by. */
+static __always_inline __u64 flow_identity(__u64 hash, __u32 slot)
+{
+	return (hash & MARTLET_FLOW_FINGERPRINT) | (__u64)slot << MARTLET_FLOW_SLOT_SHIFT;
+}
+
 static __always_inline __u64 flow_word(__u64 hash, __u32 slot, __u32 state, __u32 backend)
 {
-	return (hash & MARTLET_FLOW_FINGERPRINT) | (__u64)epoch_now() << MARTLET_FLOW_EPOCH_SHIFT |
-	       (__u64)state << MARTLET_FLOW_STATE_SHIFT | (__u64)slot << MARTLET_FLOW_SLOT_SHIFT |
-	       backend;
+	return flow_identity(hash, slot) | (__u64)epoch_now() << MARTLET_FLOW_EPOCH_SHIFT |
+	       (__u64)state << MARTLET_FLOW_STATE_SHIFT | backend;
 }
 
 static __always_inline __u32 flow_state(__u64 word)
@@ -87,7 +92,7 @@ static __always_inline int is_of_service(__u64 word, __u32 service)
 static __always_inline int search_bucket(struct flow_search *search, __u32 index, int is_affinity)
 {
 	const __u64 mask = MARTLET_FLOW_FINGERPRINT | MARTLET_FLOW_SLOT;
-	__u64 wanted = flow_word(search->hash, search->slot, 0, 0);
+	__u64 wanted = flow_identity(search->hash, search->slot);
 	struct martlet_flow_bucket *bucket = bpf_map_lookup_elem(&flows, &index);
 
 	if (!bucket)
