@@ -38,7 +38,7 @@ public actor Controller<Plane: DataPlane> {
     /// By the index of the service what was made of its backends last.
     var memberships: [Int: Membership] = [:]
     /// Whose flows can't live, and have been forgotten.
-    private var lost: Set<BackendID> = []
+    private(set) var lost: Set<BackendID> = []
     /// What the last sweep found, and what had happened until it began.
     var swept: (report: SweepReport, events: FlowEvents)?
     var isFrozen = false
@@ -324,9 +324,6 @@ public actor Controller<Plane: DataPlane> {
 
     func health(of backend: BackendReference) -> Health? { health[backend] }
 
-    /// Those whose flows a sweep is to remove.
-    var lostNow: Set<BackendID> { lost }
-
     private func target(_ index: Int) -> Target {
         let (watched, moment) = (services[index], now())
         let membership = Membership(
@@ -359,7 +356,7 @@ public actor Controller<Plane: DataPlane> {
         var hasNextHop = false
         if case .reachable = reachability[backend.address] { hasNextHop = true }
         var condition = Membership.Condition(
-            backend, health: isLeaving ? .up : known?.state ?? .unknown,
+            backend, health: known?.state ?? .unknown,
             isSilent: known?.isSilent ?? false, hasNextHop: hasNextHop,
             administration: drains[reference] == nil ? .none : .draining, isLeaving: isLeaving)
         let serves = condition.health == .up && hasNextHop && drains[reference] == nil
@@ -499,14 +496,10 @@ extension Controller {
     private func condition(
         of backend: Backend, in watched: WatchedService, at moment: Date
     ) -> Status.Condition {
-        let reference = watched.reference(to: backend)
-        guard let known = health[reference] else {
-            return Status.Condition(
-                state: .unknown, reason: "not in the configuration any more",
-                since: drains[reference]?.since ?? moment)
-        }
+        let known = health[watched.reference(to: backend)]
         return Status.Condition(
-            state: known.state, reason: known.finding, since: known.since)
+            state: known?.state ?? .unknown, reason: known?.finding ?? "not probed yet",
+            since: known?.since ?? moment)
     }
 
     private func latency(

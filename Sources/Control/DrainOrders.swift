@@ -119,12 +119,6 @@ extension Controller {
         }
     }
 
-    /// Whether it is time to cut what is left of a drain.
-    var isDrainDue: Bool {
-        let moment = now()
-        return drains.values.contains { $0.isDue(at: moment) }
-    }
-
     /// Cuts what is left of drains whose deadline has come, and has just been counted.
     func endDrains() {
         let moment = now()

@@ -32,7 +32,7 @@ extension Controller {
     }
 
     private func orders() -> SweepOrders {
-        var orders = SweepOrders(lost: lostNow)
+        var orders = SweepOrders(lost: lost)
         for (id, index) in places.indices {
             let service = services[index].service
             guard let slots = contents.services[id]?.slots else { continue }

@@ -65,10 +65,15 @@ struct Run: AsyncParsableCommand {
         try await serve(
             [
                 server,
-                ReadingService(controller: controller, logger: logger),
-                FlowService(controller: controller, logger: logger),
+                // So that there are rates to tell.
+                Repeating(period: .seconds(1), logger: logger) { try await controller.read() },
+                // What the plane refused is tried again: other news may be long in coming.
+                Repeating(period: .seconds(1), logger: logger) {
+                    await controller.settle()
+                    try await controller.tend()
+                },
                 HealthService(controller: controller, logger: logger),
-                PoolService(controller: controller, logger: logger),
+                Repeating(period: .seconds(60), logger: logger) { try await controller.tidyPool() },
                 NextHopService(
                     controller: controller, watcher: watcher, desired: desired, logger: logger),
                 AttachmentService(keeper: keeper),
@@ -194,48 +199,17 @@ private actor Told {
     }
 }
 
-/// Reads the counters every second, so that there are rates to tell, and tries again what the
-/// plane refused: a service without probes may wait long for other news.
-private struct ReadingService: ServiceLifecycle.Service {
-    let controller: Controller<XDPPlane>
+/// Does something again and again: what goes wrong once is told, and tried again the next time.
+private struct Repeating: ServiceLifecycle.Service {
+    let period: Duration
     let logger: Logger
+    let work: @Sendable () async throws -> Void
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
             while !Task.isCancelled {
-                do { try await controller.read() } catch { logger.error("\(error)") }
-                await controller.settle()
-                try? await Task.sleep(for: .seconds(1))
-            }
-        }
-    }
-}
-
-/// Goes through the recorded flows every second.
-private struct FlowService: ServiceLifecycle.Service {
-    let controller: Controller<XDPPlane>
-    let logger: Logger
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do { try await controller.tend() } catch { logger.error("\(error)") }
-                try? await Task.sleep(for: .seconds(1))
-            }
-        }
-    }
-}
-
-/// Looks every minute for what is left of earlier NAT addresses.
-private struct PoolService: ServiceLifecycle.Service {
-    let controller: Controller<XDPPlane>
-    let logger: Logger
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                try? await Task.sleep(for: .seconds(60))
-                do { try await controller.tidyPool() } catch { logger.error("\(error)") }
+                do { try await work() } catch { logger.error("\(error)") }
+                try? await Task.sleep(for: period)
             }
         }
     }

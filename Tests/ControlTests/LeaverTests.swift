@@ -1,5 +1,6 @@
 import Balancing
 import FoundationEssentials
+import HealthChecks
 import Packets
 import Testing
 
@@ -97,6 +98,25 @@ struct LeaverTests {
         #expect(stage.broken(flows).count == count)
         try await stage.restart()
         #expect(try await stage.status().backends.map(\.name) == ["server-a", "server-c"])
+    }
+
+    @Test func `one that is silent while others answer takes its flows with it`() async throws {
+        let (stage, flows) = try await leaving(web())
+        let number = try #require(stage.number(addresses[1]))
+        let own = flows.filter { $0.value == addresses[1] }.keys.sorted()
+        let target = ProbeTarget(check: check, address: addresses[1])
+        #expect(await stage.controller.probeTargets.contains(target))
+        for _ in 0..<3 { await stage.controller.take(silence, of: target) }
+        #expect(stage.broken(flows) == [], "nobody else was heard: it may be us")
+        for _ in 0..<3 {
+            await stage.tell(result(true), of: 0)
+            await stage.controller.take(silence, of: target)
+        }
+        #expect(!own.isEmpty)
+        #expect(stage.broken(flows) == own)
+        try await stage.tick(2)
+        #expect(stage.plane.takeOrders().contains { $0.lost == [number] })
+        #expect(stage.number(addresses[1]) == nil, "it has nothing left to wait for")
     }
 
     @Test func `it comes back by being added to the file, and not by an order`() async throws {
