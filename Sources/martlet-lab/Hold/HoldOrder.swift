@@ -2,7 +2,7 @@
 enum HoldOrder: Hashable, Sendable {
     /// Opens so many flows more.
     case open(Int)
-    /// Has every open flow carry a record.
+    /// Has every open flow carry a record, and waits for those that are on their way to begin.
     case check
     /// Closes so many flows, or all; of this backend, or of any.
     case close(Int?, of: String?)

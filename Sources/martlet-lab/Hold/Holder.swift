@@ -87,6 +87,10 @@ final class Holder {
         case .check:
             toCheck = turns.filter { held[$0]?.isOpen ?? false }
             for socket in toCheck { expect(.answer((held[socket]?.flow.sent ?? 0) + 1), socket) }
+            // Those that are on their way: where they are going was settled when they set out.
+            for (socket, flow) in held where !flow.isOpen && flow.state != .closing {
+                expect(.beginning, socket)
+            }
         case .close(let count, let backend):
             let candidates = turns.filter { socket in
                 guard let held = held[socket], held.isOpen else { return false }
