@@ -9,6 +9,7 @@ extension Decision {
             return chooseAmongSlots(flow)
         }
         let known = find(flow.slotHash, in: flow) { $0 == MARTLET_FLOW_AFFINITY }
+        outcome.affinity = known?.1
         if let (place, entry) = known, tables.load(of: entry.backend).keepsClients {
             remember(entry.backend, in: entry, at: place)
             return .backend(entry.backend, place: nil)
@@ -43,6 +44,7 @@ extension Decision {
                 flow.service.isLeastCost
                 ? groups.lazy.compactMap(cheapest).first : tried.first(where: canBeHad)
         }
+        outcome.tried = tried
         guard let chosen else {
             // Whoever is there is full.
             return .verdict(
@@ -64,15 +66,24 @@ extension Decision {
         return (0..<32).map { owner(of: (turn + $0) % length, flow) }
     }
 
-    /// Those of the cache line with the flow's slot, and of another one; each from its slot on and
-    /// round.
+    /// Those of the cache line with the flow's slot, and, if all that own one in it are full, of
+    /// others until somebody can be had, eight at most; each from its slot on and round.
     private func groups(of flow: SlottedFlow) -> [[UInt32]] {
-        let size = min(16, flow.slots.count)
-        let other = Int(flow.slotHash >> 40) & (flow.slots.count - 1)
-        return [Int(flow.slot), other].map { slot in
-            let first = slot / size * size
-            return (0..<size).map { owner(of: first + (slot + $0) % size, flow) }
+        let first = group(of: Int(flow.slot), flow)
+        guard first.contains(where: { $0 != 0 }) else { return [first] }
+        var groups = [first]
+        var hash = flow.slotHash
+        while groups.count < 8, !groups[groups.count - 1].contains(where: canBeHad) {
+            hash &*= 0x9e37_79b9_7f4a_7c15
+            groups.append(group(of: Int(hash >> 32) & (flow.slots.count - 1), flow))
         }
+        return groups
+    }
+
+    private func group(of slot: Int, _ flow: SlottedFlow) -> [UInt32] {
+        let size = min(16, flow.slots.count)
+        let first = slot / size * size
+        return (0..<size).map { owner(of: first + (slot + $0) % size, flow) }
     }
 
     private func owner(of slot: Int, _ flow: SlottedFlow) -> UInt32 { flow.slots[slot] & 0x7fff }
@@ -87,20 +98,20 @@ extension Decision {
 }
 
 extension Tables {
-    func load(of backend: UInt32) -> Load { loads[backend] ?? Load() }
+    package func load(of backend: UInt32) -> Load { loads[backend] ?? Load() }
 }
 
 extension Tables.Service {
     /// Whether a new flow goes to the slot of its hash.
-    var isMaglev: Bool { !isRoundRobin && !isLeastCost }
+    package var isMaglev: Bool { !isRoundRobin && !isLeastCost }
 }
 
 extension Tables.Load {
-    var isFull: Bool { limit != 0 && openFlows >= limit }
+    package var isFull: Bool { limit != 0 && openFlows >= limit }
     /// While the controller sets the number right it may get below 0.
-    private var openFlows: UInt32 { flows > Int32.max ? 0 : flows }
+    package var openFlows: UInt32 { flows > Int32.max ? 0 : flows }
     /// Whether new flows of clients that it knows still go there.
-    var keepsClients: Bool { !isClosed && !isFull }
+    package var keepsClients: Bool { !isClosed && !isFull }
 
     /// Whether one more flow costs less there: latency · (flows + 1) / weight.
     func isCheaper(than other: Self) -> Bool {

@@ -8,9 +8,9 @@ private let ack: UInt8 = 0x10
 
 /// docs/life-of-a-packet.md §6: which backend a new flow gets.
 struct ChoiceTests {
-    /// The flow from port 41000 has slot 54 of 64, and 41 is the other one.
+    /// The flow from port 41000 has slot 54 of 64, and this is the next one.
     private static let slot = 54
-    private static let other = 41
+    private static let next = 10
 
     /// A service that tracks, with 64 slots and these owners; nobody has the others.
     private func run(
@@ -26,19 +26,21 @@ struct ChoiceTests {
 
     // MARK: maglev
 
-    @Test func `maglev tries the slot and its group, then the other slot and its group`() {
+    @Test func `maglev tries the slot and its group, and if all there are full the next group`() {
         let order =
-            Array(54..<64) + Array(48..<54) + Array(41..<48) + Array(32..<41)
+            Array(54..<64) + Array(48..<54) + Array(Self.next..<16) + Array(0..<Self.next)
         for (index, first) in order.enumerated() {
-            // Somebody else has all slots that come later.
-            var owners = Dictionary(uniqueKeysWithValues: order[index...].map { ($0, 1 as UInt32) })
+            // Who has all slots that come before is full; somebody else has those that come later.
+            var owners = Dictionary(
+                uniqueKeysWithValues: order.enumerated().map { ($1, $0 < index ? 9 : 1 as UInt32) })
             owners[first] = 7
             var run = run(owners)
+            run.tables.loads[9] = .init(flows: 3, limit: 3)
             #expect(run.tcp(syn) == "7", "slot \(first)")
             #expect(run.last.slot == 54)
         }
-        var run = run([31: 7, 0: 7, 16: 7])
-        #expect(run.tcp(syn) == "DROP_NO_BACKEND")
+        var run = run([31: 7, 0: 7, 16: 7, 10: 7])
+        #expect(run.tcp(syn) == "DROP_NO_BACKEND", "nobody is there, and so nobody is full")
     }
 
     @Test func `in a table of fewer slots than a group has they all are the group`() {
@@ -70,7 +72,7 @@ struct ChoiceTests {
     }
 
     @Test func `where all that could be had are full the verdict says so`() {
-        var run = run([54: 7, 41: 8])
+        var run = run([54: 7, 10: 8])
         for id in [7, 8] as [UInt32] { run.tables.loads[id] = .init(flows: 3, limit: 3) }
         for change in [{ _ in }, { $0.isRoundRobin = true }, { $0.isLeastCost = true }]
             as [(inout Tables.Service) -> Void]
@@ -217,13 +219,13 @@ struct ChoiceTests {
         #expect(run.tcp(syn) == cheaper)
     }
 
-    @Test func `the other group is asked only if nobody in the first can be had`() {
+    @Test func `the next group is asked only if all in the first are full`() {
         var run = leastCost(
-            [54: 1, 40: 2, 42: 3],
+            [54: 1, 9: 2, 11: 3],
             [1: .init(flows: 9, limit: 10), 2: .init(flows: 1), 3: .init(flows: 1)])
         #expect(run.tcp(syn) == "1")
         run.tables.flows = [:]
-        #expect(run.tcp(syn) == "3", "the first from slot 41 on")
+        #expect(run.tcp(syn) == "3", "the first from slot 10 on")
     }
 
     // MARK: Affinity

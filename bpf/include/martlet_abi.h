@@ -11,7 +11,12 @@
 
 #include <linux/types.h>
 
-/* Changes whenever a struct, a map or the meaning of one does: pinned maps outlive the program. */
+/*
+ * Pinned maps outlive the program, and a build takes those of another over (docs/decisions/0006).
+ * So structs that are values of maps grow only at their end, and there 0 means what was so before.
+ * The number changes when that is not enough: when the meaning of what there is changes, a key, or
+ * a struct inside another one. Then no build of another number takes the maps over.
+ */
 #define MARTLET_ABI 4
 
 /*
@@ -73,6 +78,8 @@ enum martlet_limit {
 	MARTLET_NAT_RETURN_LIMIT = 1 << 16,
 	/* Slots looked through for the best of several backends: one cache line of words. */
 	MARTLET_SLOT_GROUP = 16,
+	/* Such groups, as long as all in them are full. */
+	MARTLET_SLOT_GROUPS = 8,
 	/* Flows that share a bucket of the flow table: one cache line. */
 	MARTLET_FLOW_LANES = 8,
 	/* Buckets of the flow table: 2 Mi flows in 16 MiB; the settings may say fewer. */
