@@ -45,9 +45,9 @@ public struct Failure: Error, Sendable {
 
     /// The same refusal, with the capabilities named that would do, if it was lack of them.
     public func needing(_ capabilities: [String]) -> Failure {
-        guard code == EPERM, cure == Self.needsRoot, let last = capabilities.last else {
-            return self
-        }
+        // Of those who lack CAP_PERFMON the verifier asks more, and says EACCES.
+        let isLack = code == EPERM || code == EACCES && log != nil
+        guard isLack, cure == Self.needsRoot, let last = capabilities.last else { return self }
         let others = capabilities.dropLast().joined(separator: ", ")
         return cured(
             by: "\(Self.needsRoot), or with "

@@ -45,11 +45,18 @@ public struct Map<Key: BitwiseCopyable & Sendable, Value: BitwiseCopyable & Send
         try self.init(Descriptor(pinnedAt: path), name: name)
     }
 
-    /// Opens the map whose number is `id`: `bpf(BPF_MAP_GET_FD_BY_ID)`.
+    /// Opens the map whose number is `id`: `bpf(BPF_MAP_GET_FD_BY_ID)`, which takes CAP_SYS_ADMIN.
     public init(id: UInt32, name: String) throws(Failure) {
         let result = bpf_map_get_fd_by_id(id)
         let number = try ask("open map", "\(name) (id \(id))") { result }
         try self.init(Descriptor(owning: number), name: name)
+    }
+
+    /// A second way to a map that is open.
+    public init(
+        duplicating other: borrowing some AnyMap & ~Copyable, name: String
+    ) throws(Failure) {
+        try self.init(Descriptor(duplicating: other.number, of: name), name: name)
     }
 
     /// Makes a new map: `bpf(BPF_MAP_CREATE)`.
@@ -197,7 +204,7 @@ extension Map where Value == UInt32 {
         try set(UInt32(bitPattern: inner.number), for: key)
     }
 
-    /// The map under `key`; nil if there is none.
+    /// The map under `key`, opened by its number, which takes CAP_SYS_ADMIN; nil if there is none.
     public borrowing func inner<InnerKey, InnerValue>(
         for key: Key, key _: InnerKey.Type = InnerKey.self, value _: InnerValue.Type
     ) throws(Failure) -> Map<InnerKey, InnerValue>? {
@@ -228,7 +235,7 @@ public enum MapKind: Sendable {
 }
 
 /// How a map is made: `BPF_F_…`.
-public struct MapFlags: OptionSet, Sendable {
+public struct MapFlags: OptionSet, Sendable, Hashable {
     public let rawValue: UInt32
 
     public init(rawValue: UInt32) { self.rawValue = rawValue }

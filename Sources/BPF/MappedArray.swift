@@ -15,13 +15,22 @@ public struct MappedArray<Word: FixedWidthInteger & BitwiseCopyable & Sendable>:
 
     /// Maps `map`, an array made with ``MapFlags/mappable``: `mmap(2)`.
     public init<Key, Value>(_ map: borrowing Map<Key, Value>) throws(Failure) {
-        precondition(MemoryLayout<Word>.size == 4 || MemoryLayout<Word>.size == 8)
         precondition(MemoryLayout<Value>.size % 8 == 0, "else the kernel pads elements")
-        let bytes = map.capacity * MemoryLayout<Value>.size
+        try self.init(
+            map.number, name: map.name, bytes: map.capacity * MemoryLayout<Value>.size)
+    }
+
+    /// Maps an array whose values are bytes, element after element: see ``MapShape/stride``.
+    public init(_ map: RawMap) throws(Failure) {
+        try self.init(map.number, name: map.name, bytes: map.shape.capacity * map.shape.stride)
+    }
+
+    private init(_ number: Int32, name: String, bytes: Int) throws(Failure) {
+        precondition(MemoryLayout<Word>.size == 4 || MemoryLayout<Word>.size == 8)
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let size = (bytes + page - 1) / page * page
-        let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, map.number, 0)
-        guard let start, start != MAP_FAILED else { throw Failure("map", map.name, code: errno) }
+        let start = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, number, 0)
+        guard let start, start != MAP_FAILED else { throw Failure("map", name, code: errno) }
         self.start = start
         self.size = size
         self.count = bytes / MemoryLayout<Word>.size

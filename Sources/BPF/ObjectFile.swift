@@ -33,11 +33,18 @@ public struct ObjectFile: ~Copyable {
 
     /// Makes the program use `map` for its map of the same name, instead of a new one.
     public borrowing func reuse(_ map: borrowing some AnyMap & ~Copyable) throws(Failure) {
-        let result = bpf_map__reuse_fd(try find(map.name), map.number)
+        try reuse(map, as: map.name)
+    }
+
+    /// Makes the program use `map` for its map `name`.
+    public borrowing func reuse(
+        _ map: borrowing some AnyMap & ~Copyable, as name: String
+    ) throws(Failure) {
+        let result = bpf_map__reuse_fd(try find(name), map.number)
         try ask("reuse map", map.name) { result }
     }
 
-    /// The names of the object's maps, in the order of the file.
+    /// The names of the object's maps, in the order of the file; libbpf's own for variables too.
     public var mapNames: [String] {
         var names: [String] = []
         var map = bpf_object__next_map(raw, nil)
@@ -57,7 +64,17 @@ public struct ObjectFile: ~Copyable {
         return Object(self)
     }
 
-    fileprivate func find(_ map: String) throws(Failure) -> OpaquePointer {
+    /// Sets the constants of the object, its `const volatile` variables, in the order of the file.
+    public borrowing func setConstants(_ bytes: [UInt8]) throws(Failure) {
+        guard let section = mapNames.first(where: { $0.hasSuffix(".rodata") }) else {
+            throw Failure("find constants of", name, because: "there are none", cure: nil)
+        }
+        let map = try find(section)
+        let result = bpf_map__set_initial_value(map, bytes, bytes.count)
+        try ask("set constants of", name) { result }
+    }
+
+    func find(_ map: String) throws(Failure) -> OpaquePointer {
         guard let found = bpf_object__find_map_by_name(raw, map) else {
             throw Failure("find map", map, code: errno)
         }
@@ -86,6 +103,8 @@ public struct Object: ~Copyable {
         let descriptor = try Descriptor(duplicating: bpf_program__fd(program), of: name)
         return Program(descriptor: descriptor, name: name)
     }
+
+    borrowing func map(of name: String) throws(Failure) -> OpaquePointer { try file.find(name) }
 
     /// The map that the C variable `name` became.
     public borrowing func map<Key, Value>(

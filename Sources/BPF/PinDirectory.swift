@@ -78,6 +78,40 @@ public struct PinDirectory: Sendable, Hashable {
         }
     }
 
+    /// The directory `name` in this one.
+    public func directory(_ name: String) -> PinDirectory { PinDirectory(path(of: name)) }
+
+    /// Puts the entry `name` into another directory, in the place of what has the name there: at
+    /// no moment has nothing the name. `rename(2)`
+    public func move(
+        _ name: String, to other: PinDirectory, as newName: String? = nil
+    ) throws(Failure) {
+        guard rename(path(of: name), other.path(of: newName ?? name)) == 0 else {
+            throw Failure("rename pin", path(of: name), code: errno)
+        }
+    }
+
+    /// Whether the entry `name` is a directory.
+    public func isDirectory(_ name: String) throws(Failure) -> Bool {
+        var status = stat()
+        guard stat(path(of: name), &status) == 0 else {
+            throw Failure("look into", path(of: name), code: errno)
+        }
+        return status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// What is pinned as `name`; nil: nothing, or something else than a program, map or link.
+    public func kind(of name: String) throws(Failure) -> PinKind? {
+        guard try contains(name) else { return nil }
+        guard try !isDirectory(name), let descriptor = try? Descriptor(pinnedAt: path(of: name))
+        else { return nil }
+        var target = [CChar](repeating: 0, count: 64)
+        let count = readlink("/proc/self/fd/\(descriptor.number)", &target, target.count - 1)
+        guard count > 0 else { return nil }
+        let text = target.prefix(count).map(UInt8.init(bitPattern:))
+        return PinKind(describing: String(decoding: text, as: UTF8.self))
+    }
+
     /// Makes the directory if it is missing, and keeps other controllers out of it: `flock(2)`.
     public func lock() throws(Failure) -> PinLock {
         try create()
@@ -85,11 +119,31 @@ public struct PinDirectory: Sendable, Hashable {
         guard number >= 0 else { throw Failure("open", path, code: errno) }
         let lock = PinLock(descriptor: Descriptor(owning: number))
         guard flock(number, LOCK_EX | LOCK_NB) == 0 else {
+            let holder = try? self.holder()
             throw Failure(
-                "take over the tables in", path, because: "another controller runs",
+                "take over the tables in", path,
+                because: "another controller runs" + (holder.map { " (\($0))" } ?? ""),
                 cure: "stop it, or give this one a directory of its own with --pins")
         }
         return lock
+    }
+}
+
+/// What can be pinned.
+public enum PinKind: Sendable {
+    case map
+    case program
+    case link
+
+    /// By what `/proc/self/fd` says of a descriptor; nil: it is something else.
+    init?(describing text: String) {
+        switch text {
+        case "anon_inode:bpf-map": self = .map
+        case "anon_inode:bpf-prog": self = .program
+        // One that was opened, and one that was just made.
+        case "anon_inode:bpf-link", "anon_inode:bpf_link": self = .link
+        default: return nil
+        }
     }
 }
 

@@ -6,9 +6,10 @@ extension PinDirectory {
         /// Its number in our process namespace; nil: it is not there, or `/proc` is not ours.
         public let process: Int32?
 
-        /// `process 4711`, as it reads after "a controller".
+        /// `process 4711, martlet run`, as it reads after "a controller".
         public var description: String {
-            process.map { "process \($0)" } ?? "in another process namespace"
+            guard let process else { return "in another process namespace" }
+            return "process \(process)" + (command(of: process).map { ", \($0)" } ?? "")
         }
     }
 
@@ -43,6 +44,18 @@ private func process(locking file: stat) -> Int32? {
         return Int32(words[4]).flatMap { $0 > 0 ? $0 : nil }
     }.first
 }
+
+/// The first words of a process's command, its program without the directory: proc_pid_cmdline(5).
+private func command(of process: Int32) -> String? {
+    var words = text(ofFileAt: "/proc/\(process)/cmdline").split(separator: "\0").map(String.init)
+    guard let program = words.first else { return nil }
+    words[0] = String(program.split(separator: "/").last ?? "")
+    let line = words.joined(separator: " ")
+    return line.count <= longestCommand ? line : line.prefix(longestCommand) + " …"
+}
+
+/// So that a message stays one that is read.
+private let longestCommand = 80
 
 private func text(ofFileAt path: String) -> String {
     let number = open(path, O_RDONLY | O_CLOEXEC)

@@ -17,12 +17,34 @@ public struct Program: ~Copyable, Sendable {
         self.init(descriptor: try Descriptor(pinnedAt: path), name: name)
     }
 
+    /// Opens the program whose number is `id`: `bpf(BPF_PROG_GET_FD_BY_ID)`, which takes
+    /// CAP_SYS_ADMIN.
+    public init(id: UInt32, name: String) throws(Failure) {
+        let result = bpf_prog_get_fd_by_id(id)
+        let number = try ask("open program", "\(name) (id \(id))") { result }
+        self.init(descriptor: Descriptor(owning: number), name: name)
+    }
+
     /// Gives the program a name in the BPF file system.
     public borrowing func pin(at path: String) throws(Failure) { try descriptor.pin(at: path) }
 
     /// The kernel's number for it, as `bpftool prog` and `ip link` show it.
     public borrowing func id() throws(Failure) -> UInt32 {
         try descriptor.information(initial: bpf_prog_info(), of: name).id
+    }
+
+    /// The kernel's numbers of the maps that it uses.
+    public borrowing func mapIDs() throws(Failure) -> [UInt32] {
+        let count = try descriptor.information(initial: bpf_prog_info(), of: name).nr_map_ids
+        var ids = [UInt32](repeating: 0, count: Int(count))
+        let written = try ids.withUnsafeMutableBufferPointer {
+            ids throws(Failure) -> UInt32 in
+            var request = bpf_prog_info()
+            request.nr_map_ids = count
+            request.map_ids = UInt64(UInt(bitPattern: ids.baseAddress))
+            return try descriptor.information(initial: request, of: name).nr_map_ids
+        }
+        return Array(ids.prefix(Int(written)))
     }
 
     /// What a program made of a packet.

@@ -3,6 +3,7 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/magic.h>
 #include <sched.h>
@@ -20,6 +21,16 @@ int linux_enter_network(int descriptor)
 	return setns(descriptor, CLONE_NEWNET) == 0 ? 0 : -errno;
 }
 
+int linux_get_cpus(struct linux_cpus *cpus)
+{
+	return sched_getaffinity(0, sizeof(*cpus), (cpu_set_t *)cpus) == 0 ? 0 : -errno;
+}
+
+int linux_set_cpus(const struct linux_cpus *cpus)
+{
+	return sched_setaffinity(0, sizeof(*cpus), (const cpu_set_t *)cpus) == 0 ? 0 : -errno;
+}
+
 int linux_send_frame(unsigned int interface, const void *frame, size_t size)
 {
 	struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)interface };
@@ -32,6 +43,13 @@ int linux_send_frame(unsigned int interface, const void *frame, size_t size)
 		result = -errno;
 	close(fd);
 	return result;
+}
+
+_Static_assert(sizeof(struct linux_peer) == sizeof(struct ucred), "the kernel writes a ucred");
+
+int linux_reserve(int descriptor, int64_t offset, int64_t size)
+{
+	return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, size) == 0 ? 0 : -errno;
 }
 
 int linux_is_bpf_file_system(const char *path)

@@ -34,11 +34,33 @@ int linux_unshare_network(void);
  */
 int linux_enter_network(int descriptor);
 
+/* Which CPUs a thread may run on, one bit for each. */
+struct linux_cpus {
+	unsigned long word[64];
+};
+
+/* Reads, or sets, the CPUs of the calling thread. Returns 0 or -errno. */
+int linux_get_cpus(struct linux_cpus *cpus);
+int linux_set_cpus(const struct linux_cpus *cpus);
+
 /* Sends one Ethernet frame out of the interface with that index. Returns 0 or -errno. */
 int linux_send_frame(unsigned int interface, const void *frame, size_t size);
 
 /* Has a program inherit no descriptor from `first` on when it is spawned. Returns 0 or -errno. */
 int linux_close_from(posix_spawn_file_actions_t *actions, int first);
+
+/* `struct ucred` of unix(7): who is at the other end of a Unix socket. */
+struct linux_peer {
+	int32_t process;
+	uint32_t user;
+	uint32_t group;
+};
+
+/*
+ * Has the file system keep `size` bytes free for what will be written behind `offset`; the file's
+ * length stays. Returns 0 or -errno.
+ */
+int linux_reserve(int descriptor, int64_t offset, int64_t size);
 
 /* Whether the path is on a BPF file system: 1 or 0, or -errno. */
 int linux_is_bpf_file_system(const char *path);
