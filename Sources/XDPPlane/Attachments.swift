@@ -96,7 +96,7 @@ public struct Attachments: Sendable {
         }
         let program = try Program(pinnedAt: pins.path(of: programPin), name: "martlet")
         if try !isOurs(hook, mode) {
-            if try Tables.arePinned(in: pins), try includeVeth([hook]) {
+            if try pins.contains("settings"), try includeVeth([hook]) {
                 try redirectReplies(true, by: Tables.settings(pinnedIn: pins))
             }
             try attach(program, to: [hook], mode: mode)
@@ -114,24 +114,42 @@ public struct Attachments: Sendable {
     }
 
     /// Ends every attachment and removes program and tables; says whether there was anything.
+    ///
+    /// What somebody else pinned there stays: see ``foreign()``.
     public func removeAll() throws(Failure) -> Bool {
         let wasThere = try removeEntries()
-        try pins.removeDirectory()
+        if try pins.entries().isEmpty { try pins.removeDirectory() }
         return wasThere
     }
 
     /// The same, but leaves the directory: whoever starts or runs holds its lock.
     public func removeEntries() throws(Failure) -> Bool {
-        let entries = try pins.entries()
+        let ours = try OurPins(in: pins)
+        let (entries, staged) = (ours.names, ours.staged)
+        let isNone = entries.isEmpty && staged.isEmpty && ours.inner.isEmpty
+            && ours.stagedInner.isEmpty
         // Links first: no packet meets a program whose tables are going.
         for name in entries where name.hasPrefix(linkPrefix) { try pins.remove(name) }
+        let next = pins.directory(Migration.stageName)
+        for name in staged { try next.remove(name) }
+        try InnerPins(of: next).remove(all: ours.stagedInner)
+        if try pins.contains(Migration.stageName), try next.entries().isEmpty {
+            try next.removeDirectory()
+        }
         for name in entries where !name.hasPrefix(linkPrefix) { try pins.remove(name) }
-        return !entries.isEmpty
+        try InnerPins(of: pins).remove(all: ours.inner)
+        return !isNone
     }
 
-    private let programPin = "program"
-    // By number, because the BPF file system takes no name with a dot, and `eth1.5` has one.
-    private let linkPrefix = "link-"
+    /// What is in the directory and not Martlet's.
+    public func foreign() throws(Failure) -> [String] {
+        let ours = try OurPins(in: pins)
+        let isInnerOurs = try InnerPins(of: pins).directory.entries().count == ours.inner.count
+        return try pins.entries().filter {
+            !ours.names.contains($0) && !($0 == Migration.stageName && !ours.staged.isEmpty)
+                && !($0 == InnerPins.directoryName && isInnerOurs)
+        }
+    }
 
     private func pinName(_ index: UInt32) -> String { "\(linkPrefix)\(index)" }
 
@@ -202,19 +220,17 @@ public struct Attachments: Sendable {
     }
 
     private func replacePin(of program: borrowing Program) throws(Failure) {
-        let passing = "\(programPin)-next"
+        let passing = passingProgramPin
         try pins.remove(passing)
         try program.pin(at: pins.path(of: passing))
-        guard unsafe rename(pins.path(of: passing), pins.path(of: programPin)) == 0 else {
-            throw Failure("rename pin", pins.path(of: passing), code: errno)
-        }
+        try pins.move(passing, to: pins, as: programPin)
     }
 }
 
 /// What drivers answer that can't do XDP, or not with this MTU or these offloads.
 private let driverRefusals: Set<Int32> = [EOPNOTSUPP, ERANGE, EINVAL, ENOSPC]
 
-func interfaceName(_ index: UInt32) -> String? {
+package func interfaceName(_ index: UInt32) -> String? {
     var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
     guard unsafe if_indextoname(index, &name) != nil else { return nil }
     return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)

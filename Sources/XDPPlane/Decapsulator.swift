@@ -86,7 +86,7 @@ public struct Decapsulator: Sendable {
     }
 
     static let programName = "martlet_decap"
-    private static let countersName = "decapsulation_counters"
+    static let countersName = "decapsulation_counters"
 
     static func load() throws(Failure) -> Object { try file().load() }
 

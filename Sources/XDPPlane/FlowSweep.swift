@@ -143,6 +143,7 @@ extension FlowSweep {
             flows.established = Int(number(MARTLET_FLOW_ESTABLISHED, of: backend))
             flows.closing = Int(number(MARTLET_FLOW_CLOSING, of: backend))
             flows.datagrams = Int(number(MARTLET_FLOW_DATAGRAMS, of: backend))
+            result.affinities += Int(number(MARTLET_FLOW_AFFINITY, of: backend))
             if flows.all > 0 { result.flows[BackendID(UInt16(backend))] = flows }
         }
         for (place, id) in rules.ids.enumerated() {

@@ -43,7 +43,7 @@ extension XDPPlane {
         }
     }
 
-    private func wordsInUse() throws(Failure) -> Int {
+    func wordsInUse() throws(Failure) -> Int {
         let mask = try tables.settings.value(for: 0)?.flow_mask ?? 0
         let lanes = Int(MARTLET_FLOW_LANES.rawValue)
         return min((Int(mask) + 1) * lanes, flowTable.words.count)
@@ -72,10 +72,7 @@ extension XDPPlane {
         let ends = natEnds()
         guard ends.contains(where: { $0 != nil }) else { return }
         for number in 1..<UInt32(tables.natTables.capacity) {
-            guard
-                let table = try tables.natTables.inner(
-                    for: number, key: UInt32.self, value: martlet_nat_bucket.self)
-            else { continue }
+            guard let table = try natTable(number) else { continue }
             sweep.count(natFlows: try MappedArray<UInt64>(table), of: ends, now: coarseTime())
         }
     }
@@ -83,11 +80,7 @@ extension XDPPlane {
     /// Of each backend of a `full-nat` service where its flows go.
     private func natEnds() -> [NATEnd?] {
         (0..<tables.backends.capacity).map { backend in
-            let record = records.value(at: backend, as: martlet_backend.self)
-            guard record.service != 0, record.forwarding == Forwarding.fullNAT.number,
-                let address = record.address.address(family: record.family)
-            else { return nil }
-            return NATEnd(address, port: UInt16(bigEndian: record.port))
+            NATEnd(of: records.value(at: backend, as: martlet_backend.self))
         }
     }
 }

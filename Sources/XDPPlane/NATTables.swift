@@ -1,6 +1,6 @@
-import BPF
+package import BPF
 public import Balancing
-import CDatapath
+package import CDatapath
 import Packets
 
 // Answers of `nat` backends, and the addresses and flows of `full-nat`.
@@ -73,6 +73,7 @@ extension XDPPlane {
             flags: .mappable)
         let number = UInt32(id.number)
         try flag(MARTLET_SETTING_NAT_ADDRESSES, true)
+        try inner.add(table, as: InnerPins.Name(.nat, number))
         try tables.natTables.set(inner: table, for: number)
         try tables.natAddresses.set(number, for: martlet_address(mapping: address))
         try tables.natSources.set(martlet_address(mapping: address), for: number)
@@ -91,7 +92,16 @@ extension XDPPlane {
         try tables.natSources.set(martlet_address(), for: number)
         if let address { try tables.natAddresses.remove(address) }
         try tables.natTables.remove(number)
+        try inner.remove(InnerPins.Name(.nat, number))
         try clearFlags()
+    }
+
+    /// The flows of an address, by its number; nil: there is no such address.
+    package func natTable(
+        _ number: UInt32
+    ) throws(Failure) -> Map<UInt32, martlet_nat_bucket>? {
+        guard let id = try tables.natTables.value(for: number) else { return nil }
+        return try inner.open(InnerPins.Name(.nat, number), id: id)
     }
 
     /// Those of IPv4 come first.
@@ -125,8 +135,7 @@ extension XDPPlane {
         let known = try pool().addresses
         for id in addresses.sorted() {
             guard known[id] != nil,
-                let table = try tables.natTables.inner(
-                    for: UInt32(id.number), key: UInt32.self, value: martlet_nat_bucket.self)
+                let table = try natTable(UInt32(id.number))
             else { continue }
             counts[id] = try openFlows(in: table)
         }

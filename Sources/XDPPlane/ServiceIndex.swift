@@ -42,6 +42,8 @@ extension martlet_service_v6 {
 extension martlet_service {
     /// The eight bytes as the one word that is stored.
     var word: UInt64 { unsafe unsafeBitCast(self, to: UInt64.self) }
+
+    init(_ word: UInt64) { self = unsafe unsafeBitCast(word, to: martlet_service.self) }
 }
 
 /// The index of one family: buckets of a cache line, each with a few places for keys.

@@ -1,13 +1,29 @@
 package import BPF
-import Balancing
-import CDatapath
+package import Balancing
+package import CDatapath
 import Packets
 
 // Which keys lead to which services: the maps say so, and the index once more.
 
 extension XDPPlane {
+    /// What a packet finds under the key: in the index, or where that sends it.
+    package func service(behind key: ServiceKey) throws(Failure) -> martlet_service? {
+        switch key.vip {
+        case .v4(let vip):
+            let key = martlet_service_v4(vip, key)
+            if let word = index.v4.service(for: key.indexKey) { return martlet_service(word) }
+            return index.v4.overflows(at: key.indexKey)
+                ? try tables.servicesV4.value(for: key) : nil
+        case .v6(let vip):
+            let key = martlet_service_v6(vip, key)
+            if let word = index.v6.service(for: key.indexKey) { return martlet_service(word) }
+            return index.v6.overflows(at: key.indexKey)
+                ? try tables.servicesV6.value(for: key) : nil
+        }
+    }
+
     /// Has the index say what the maps say under these keys.
-    func follow(_ keys: [ServiceKey]) throws(Failure) {
+    package func follow(_ keys: [ServiceKey]) throws(Failure) {
         for key in keys {
             switch key.vip {
             case .v4(let vip):

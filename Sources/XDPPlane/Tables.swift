@@ -118,13 +118,7 @@ package struct Tables: ~Copyable, Sendable {
     init(pinnedIn pins: PinDirectory) throws(Failure) {
         let settings = try Self.settings(pinnedIn: pins)
         let abi = try settings.value(for: 0)?.abi ?? 0
-        guard abi == MARTLET_ABI else {
-            throw Failure(
-                "take over the tables in", pins.path,
-                because:
-                    "they were made by another version (ABI \(abi), this one has \(MARTLET_ABI))",
-                cure: "`martlet detach` removes them: packets for the VIPs then go to the kernel")
-        }
+        guard abi == MARTLET_ABI else { throw ofAnotherVersion(abi, pins) }
         let servicesV4: Map<martlet_service_v4, martlet_service> = try pinned("services_v4", pins)
         let servicesV6: Map<martlet_service_v6, martlet_service> = try pinned("services_v6", pins)
         let serviceIndexV4: Map<UInt32, martlet_bucket_v4> = try pinned("service_index_v4", pins)
@@ -180,37 +174,6 @@ package struct Tables: ~Copyable, Sendable {
         self.backendCounters = backendCounters
     }
 
-    /// Has the program in `file` use these maps.
-    borrowing func reuse(in file: borrowing ObjectFile) throws(Failure) {
-        try file.reuse(settings)
-        try file.reuse(servicesV4)
-        try file.reuse(servicesV6)
-        try file.reuse(serviceIndexV4)
-        try file.reuse(serviceIndexV6)
-        try file.reuse(vipFilter)
-        try file.reuse(vips)
-        try file.reuse(access)
-        try file.reuse(fragments)
-        try file.reuse(errorBudget)
-        try file.reuse(slotTables)
-        try file.reuse(smallSlotTables)
-        try file.reuse(backends)
-        try file.reuse(egresses)
-        try file.reuse(egressNumbers)
-        try file.reuse(natReturns)
-        try file.reuse(natSources)
-        try file.reuse(natAddresses)
-        try file.reuse(natShares)
-        try file.reuse(natTables)
-        try file.reuse(flows)
-        try file.reuse(turns)
-        try file.reuse(backendLoads)
-        try file.reuse(flowCounters)
-        try file.reuse(verdictCounters)
-        try file.reuse(serviceCounters)
-        try file.reuse(backendCounters)
-    }
-
     /// Lets the maps outlive this process.
     ///
     /// The settings come last: where they are, everything else is.
@@ -248,10 +211,33 @@ package struct Tables: ~Copyable, Sendable {
         pinnedIn pins: PinDirectory
     ) throws(Failure) -> Map<UInt32, martlet_settings> { try pinned("settings", pins) }
 
-    /// Whether someone pinned a whole set of maps.
+    /// Whether someone pinned a whole set of maps, whatever has become of single pins since: the
+    /// program is pinned after the last map, and holds all of them.
     static func arePinned(in pins: PinDirectory) throws(Failure) -> Bool {
-        try pins.contains("settings")
+        if try pins.contains(settingsName) { return true }
+        do throws(Failure) {
+            for id in try mapsInUse(in: pins) ?? [] {
+                let map = try RawMap(id: id, name: "of the program")
+                if map.kernelName == settingsName { return true }
+            }
+        } catch {
+            throw error.needingMore(
+                "the pin of `settings` is gone, and only CAP_SYS_ADMIN finds them without")
+        }
+        return false
     }
+
+    private static let settingsName = "settings"
+
+    /// The names of all pins of the balancer's maps.
+    static let names = [
+        "settings", "services_v4", "services_v6", "service_index_v4", "service_index_v6",
+        "vip_filter", "vips", "access", "fragments", "error_budget", "slot_tables",
+        "small_slot_tables", "backends", "egresses", "egress_numbers", "nat_returns",
+        "nat_sources", "nat_addresses", "nat_shares", "nat_tables", "flows", "turns",
+        "backend_loads", "flow_counters", "verdict_counters", "service_counters",
+        "backend_counters",
+    ]
 }
 
 private func pinned<Key, Value>(

@@ -1,4 +1,4 @@
-import Balancing
+package import Balancing
 package import CDatapath
 package import Packets
 
@@ -18,7 +18,7 @@ extension martlet_address {
     }
 
     /// The address, if `family` is 4 or 6.
-    func address(family: UInt8) -> IPAddress? {
+    package func address(family: UInt8) -> IPAddress? {
         switch IPFamily(rawValue: family) {
         case .v4: .v4(IPv4Address(UInt32(bigEndian: word.0)))
         case .v6:
@@ -76,7 +76,7 @@ extension Forwarding {
         }
     }
 
-    init?(number: UInt8) {
+    package init?(number: UInt8) {
         guard let match = Self.allCases.first(where: { $0.number == number }) else { return nil }
         self = match
     }
@@ -296,10 +296,10 @@ extension martlet_nat_share {
 
 extension martlet_address {
     /// The address of either family, as the tries have it.
-    init(mapping address: IPAddress) { self = mapped(address) }
+    package init(mapping address: IPAddress) { self = mapped(address) }
 
     /// What a trie's address stands for; nil: nothing, it is all 0s.
-    var unmapped: IPAddress? {
+    package var unmapped: IPAddress? {
         guard word != (0, 0, 0, 0) else { return nil }
         return martlet_vip_key(prefix_bits: 128, address: self).prefix?.base
     }

@@ -2,6 +2,7 @@ public import BPF
 public import Balancing
 package import CDatapath
 import Packets
+import Synchronization
 
 /// The data plane in the driver: a BPF program and its tables.
 ///
@@ -14,50 +15,47 @@ public final class XDPPlane: DataPlane {
     let loadWords: MappedArray<UInt32>
     let flowTable: FlowTable
     private let writtenSlots = WrittenSlots()
+    let inner: InnerTables
     let index: ServiceIndex
+    /// What is to be done before the program is attached; nil: nothing, or it has been.
+    private let migration: Mutex<Migration?>
+    /// Which tables another build made otherwise, or somebody damaged; a line for each.
+    public let takeoverNotes: [String]
 
     /// The oldest kernel that has everything the program uses.
     public static let oldestKernel = KernelVersion(6, 1)
 
     /// Loads the program, onto the tables pinned in `pins` if there are any, else onto new ones.
     ///
-    /// Nothing is attached or pinned yet: see ``attach(to:mode:pins:)``.
+    /// Nothing is attached or pinned yet, and tables of another size than another build made them
+    /// are not replaced yet: see ``attach(to:mode:pins:)``. Until then nothing may be applied.
     public init(takingOver pins: PinDirectory) throws(Failure) {
         try requireKernel(Self.oldestKernel)
         let image = decodeBase64(Images.martlet)
-        let file = try ObjectFile(named: "martlet", image: image.span)
-        if try Tables.arePinned(in: pins) {
-            let tables = try Tables(pinnedIn: pins)
-            try tables.reuse(in: file)
-            let program = try file.load().program(named: "martlet")
-            let records = try MappedArray<UInt64>(tables.backends)
-            let loadWords = try MappedArray<UInt32>(tables.backendLoads)
-            let flowTable = try FlowTable(in: tables)
-            let index = try ServiceIndex(in: tables)
-            self.tables = tables
-            self.program = program
-            self.records = records
-            self.loadWords = loadWords
-            self.flowTable = flowTable
-            self.index = index
-            try removeLeftovers()
-            try rebuildIndex()
-        } else {
-            let object = try file.load()
-            let tables = try Tables(of: object)
-            let program = try object.program(named: "martlet")
-            let records = try MappedArray<UInt64>(tables.backends)
-            let loadWords = try MappedArray<UInt32>(tables.backendLoads)
-            let flowTable = try FlowTable(in: tables)
-            let index = try ServiceIndex(in: tables)
-            try tables.settings.set(newSettings(), for: 0)
-            self.tables = tables
-            self.program = program
-            self.records = records
-            self.loadWords = loadWords
-            self.flowTable = flowTable
-            self.index = index
-        }
+        let takeover = try Takeover(image: image.span, in: pins)
+        let tables = try Tables(of: takeover.object)
+        let program = try takeover.object.program(named: "martlet")
+        let records = try MappedArray<UInt64>(tables.backends)
+        let loadWords = try MappedArray<UInt32>(tables.backendLoads)
+        let flowTable = try FlowTable(in: tables)
+        let index = try ServiceIndex(in: tables)
+        if takeover.isFirst { try tables.settings.set(newSettings(), for: 0) }
+        let isMigrating = takeover.migration != nil
+        self.tables = tables
+        self.program = program
+        self.records = records
+        self.loadWords = loadWords
+        self.flowTable = flowTable
+        self.index = index
+        self.inner = InnerTables(of: takeover.isFirst ? nil : pins)
+        self.migration = Mutex(takeover.migration)
+        self.takeoverNotes = takeover.notes
+        guard !takeover.isFirst else { return }
+        // Before any packet meets new tables.
+        try rebuildIndex()
+        try rebuildFilter()
+        // After the flows have come to them.
+        if !isMigrating { try removeLeftovers() }
     }
 
     /// Opens what is pinned in `pins`, to look at it; nil if nothing is.
@@ -75,6 +73,9 @@ public final class XDPPlane: DataPlane {
         self.loadWords = loadWords
         self.flowTable = flowTable
         self.index = index
+        self.inner = InnerTables(of: pins)
+        self.migration = Mutex(nil)
+        self.takeoverNotes = []
     }
 
     /// Has the program on these interfaces and on no other, and lets all of it outlive us.
@@ -95,13 +96,26 @@ public final class XDPPlane: DataPlane {
         do {
             let isRedirected = try includeVeth(hooks)
             if isRedirected { try redirectReplies(true, by: tables.settings) }
-            if areNew { try tables.pin(in: pins) }
+            if areNew {
+                try inner.begin(in: pins)
+                try settleInnerTables()
+                try tables.pin(in: pins)
+            }
+            try migrate()
             try attachments.set(program, on: hooks, mode: mode)
             if !isRedirected { try redirectReplies(false, by: tables.settings) }
         } catch {
             if areNew { _ = try attachments.removeEntries() }
             throw error
         }
+    }
+
+    /// Puts program and tables of this build in the place of those of another, if it has others.
+    private func migrate() throws(Failure) {
+        guard let pending = migration.withLock({ $0 }) else { return }
+        try pending.run(pending.steps)
+        migration.withLock { $0 = nil }
+        try removeLeftovers()
     }
 
     public func contents() throws -> PlaneContents {
@@ -206,11 +220,31 @@ extension XDPPlane {
         }
         var found: [ServiceID] = []
         for number in numbers.sorted() where number != 0 {
-            let isFull = try tables.slotTables.value(for: number) != nil
-            let isSmall = try tables.smallSlotTables.value(for: number) != nil
-            if isFull || isSmall { found.append(ServiceID(number)) }
+            if try hasSlots(ServiceID(number)) { found.append(ServiceID(number)) }
         }
         return found
+    }
+
+    package func hasSlots(_ service: ServiceID) throws(Failure) -> Bool {
+        try slotTableID(of: service) != nil
+    }
+
+    /// The kernel's number of the service's slot table; nil: it has none.
+    private func slotTableID(of service: ServiceID) throws(Failure) -> UInt32? {
+        if let id = try tables.slotTables.value(for: service.number) { return id }
+        return try tables.smallSlotTables.value(for: service.number)
+    }
+
+    /// Has pins of the tables inside others that there are, and of no more.
+    private func settleInnerTables() throws(Failure) {
+        var present: [InnerPins.Name: UInt32] = [:]
+        for service in try services() {
+            present[InnerPins.Name(.slots, service.number)] = try slotTableID(of: service)
+        }
+        for number in 1..<UInt32(tables.natTables.capacity) {
+            present[InnerPins.Name(.nat, number)] = try tables.natTables.value(for: number)
+        }
+        try inner.settle(present)
     }
 
     private func entries() throws(Failure) -> [(ServiceKey, PlaneContents.Entry)] {
@@ -252,18 +286,12 @@ extension XDPPlane {
     package func slots(
         of service: ServiceID
     ) throws(Failure) -> Map<UInt32, martlet_slot_pair> {
-        if let slots = try tables.slotTables.inner(
-            for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
-        {
-            return slots
+        guard let id = try slotTableID(of: service) else {
+            throw Failure(
+                "find slot table of", "service \(service.number)", because: "there is none",
+                cure: nil)
         }
-        if let slots = try tables.smallSlotTables.inner(
-            for: service.number, key: UInt32.self, value: martlet_slot_pair.self)
-        {
-            return slots
-        }
-        throw Failure(
-            "find slot table of", "service \(service.number)", because: "there is none", cure: nil)
+        return try inner.open(InnerPins.Name(.slots, service.number), id: id)
     }
 
     /// In the map that takes a table of this size.
@@ -274,6 +302,7 @@ extension XDPPlane {
             creating: .array, named: "slots", capacity: count / 2,
             flags: isFull ? [.mappable] : [.mappable, .innerOfAnySize])
         try tables.turns.set(martlet_turns(), for: service.number)
+        try inner.add(slots, as: InnerPins.Name(.slots, service.number))
         if isFull {
             try tables.slotTables.set(inner: slots, for: service.number)
         } else {
@@ -285,6 +314,7 @@ extension XDPPlane {
         writtenSlots.forget(service)
         try tables.slotTables.remove(service.number)
         try tables.smallSlotTables.remove(service.number)
+        try inner.remove(InnerPins.Name(.slots, service.number))
     }
 
     private func turnLength(of service: ServiceID) throws(Failure) -> Int {
@@ -331,6 +361,7 @@ extension XDPPlane {
             for index in freed { try tables.backends.set(martlet_backend(), for: UInt32(index)) }
         }
         try removeLeftoversOfNAT()
+        try settleInnerTables()
     }
 }
 
@@ -351,6 +382,11 @@ extension XDPPlane {
     private func set(_ vips: [VIP]) throws(Failure) {
         try VIPFilter(in: tables).add(vips.map(\.prefix))
         for vip in vips { try tables.vips.set(martlet_vip(vip), for: martlet_vip_key(vip.prefix)) }
+    }
+
+    /// Makes the filter say what the trie says, whatever became of it.
+    private func rebuildFilter() throws(Failure) {
+        try VIPFilter(in: tables).keep(only: vips().keys)
     }
 
     private func remove(_ prefixes: [IPPrefix]) throws(Failure) {
@@ -386,7 +422,7 @@ extension XDPPlane {
 extension XDPPlane {
     private static let wordsOfRecord = 8
 
-    private func isTaken(_ index: Int) -> Bool {
+    func isTaken(_ index: Int) -> Bool {
         records.value(at: index, as: martlet_backend.self).service != 0
     }
 
@@ -538,11 +574,11 @@ private func newSettings() -> martlet_settings {
 }
 
 /// The name and the meaning of a verdict, from the one list in martlet_abi.h.
-struct VerdictWords {
-    let name: String
-    let text: String
+package struct VerdictWords {
+    package let name: String
+    package let text: String
 
-    init?(_ verdict: UInt32) {
+    package init?(_ verdict: UInt32) {
         guard let name = unsafe martlet_verdict_name(verdict),
             let text = unsafe martlet_verdict_text(verdict)
         else { return nil }

@@ -129,8 +129,7 @@ struct FlowTableTests {
         in plane: XDPPlane
     ) throws {
         guard
-            let table = try plane.tables.natTables.inner(
-                for: number, key: UInt32.self, value: martlet_nat_bucket.self)
+            let table = try plane.natTable(number)
         else { throw Failure("find", "NAT table", because: "there is none", cure: nil) }
         let words = try MappedArray<UInt64>(table)
         let first = 5000 * MemoryLayout<martlet_nat_bucket>.size / 8

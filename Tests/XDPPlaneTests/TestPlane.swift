@@ -10,7 +10,7 @@ func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text))
 
 /// A plane of the test's own: its maps have no pins, so nothing outlives it.
 struct TestPlane {
-    let plane: XDPPlane
+    var plane: XDPPlane
     private var contents = PlaneContents()
     static let loopback: UInt32 = 1  // where a test run says that its packets come from
 
