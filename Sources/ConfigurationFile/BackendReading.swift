@@ -94,19 +94,21 @@ extension Reader {
     ) {
         let fields = backend.fields
         if let name = backend.name, let position = fields.values["name"]?.position,
-            let line = names.lineOfEarlier(name, position)
+            let earlier = names.earlier(name, position)
         {
             report(
                 position, fields.path.key("name"),
-                found: "\(shown(name)), which is in line \(line) already",
+                found: "\(shown(name)), which is in "
+                    + "\(line(of: earlier, from: position)) already",
                 accepted: "a name that no other backend of the service has")
         }
         if let address = backend.address, let position = fields.values["address"]?.position,
-            let line = addresses.lineOfEarlier(address, position)
+            let earlier = addresses.earlier(address, position)
         {
             report(
                 position, fields.path.key("address"),
-                found: "\(shown("\(address)")), which is in line \(line) already",
+                found: "\(shown("\(address)")), which is in "
+                    + "\(line(of: earlier, from: position)) already",
                 accepted: "an address that no other backend of the service has")
         }
     }

@@ -58,8 +58,12 @@ private func nearestSpelling(of text: String, in range: ClosedRange<Int>) -> Str
     return spelled(milliseconds: length)
 }
 
-/// A duration as the file has it, in the largest unit that it is a multiple of.
-func spelled(_ duration: Duration) -> String { spelled(milliseconds: milliseconds(duration)) }
+/// A duration as the file has it, in the largest unit that it is a multiple of: `500ms`, `2h`.
+///
+/// What is shorter than a millisecond is left out: the file can't say it.
+public func spelled(_ duration: Duration) -> String {
+    spelled(milliseconds: milliseconds(duration))
+}
 
 private func spelled(milliseconds: Int) -> String {
     let unit = units.last { milliseconds % $0.milliseconds == 0 } ?? units[0]

@@ -79,7 +79,9 @@ extension Reader {
             report(value, at: path, accepted: accepted)
             return nil
         }
-        return values.enumerated().map { ($0.element, path.index($0.offset)) }
+        return values.enumerated().map { index, value in
+            (value, value.isWholeText ? .root : path.index(index))
+        }
     }
 }
 

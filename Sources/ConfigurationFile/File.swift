@@ -6,11 +6,16 @@ import Glibc
 /// `-` is the standard input. A file that can't be read is told in the same error as what is wrong
 /// inside one.
 public func read(_ path: String) throws(ConfigurationErrors) -> DesiredState {
+    try parse(try readText(path), file: path)
+}
+
+/// The text of the file at `path`, whatever it says.
+public func readText(_ path: String) throws(ConfigurationErrors) -> String {
     let bytes = try contents(ofFileAt: path)
     guard let text = String(validating: bytes, as: UTF8.self) else {
         throw ConfigurationErrors(file: path, errors: [notUTF8(bytes)])
     }
-    return try parse(text, file: path)
+    return text
 }
 
 private func contents(ofFileAt path: String) throws(ConfigurationErrors) -> [UInt8] {

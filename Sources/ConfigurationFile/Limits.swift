@@ -37,4 +37,13 @@ public enum Limits {
     public static let name = 63
     /// Bytes of a path or a host: the request of a health check stays in one packet.
     public static let requestText = 1024
+    /// Bytes of what one order over the API says of a service or a backend.
+    public static let orderSize = 64 << 10
+    /// Bytes of all that is ordered over the API together: as much as a file may have.
+    public static let ordersSize = fileSize
+    /// Services that are ordered over the API: each is a text of its own to be read with every
+    /// change; who has more has a file.
+    public static let orderedServices = 256
+    /// Backends, and weights of backends, that are ordered over the API; for the same reason.
+    public static let orderedBackends = 1024
 }

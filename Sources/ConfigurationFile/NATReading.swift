@@ -114,14 +114,17 @@ extension Reader {
             if let vip = service.vip?.prefix, vip.overlaps(block.prefix),
                 let position = service.fields.values["vip"]?.position
             {
-                return reportTaken(block, by: "the VIP \(vip) in line \(position.line)")
+                let place = line(of: position, from: block.position)
+                return reportTaken(block, by: "the VIP \(vip) in \(place)")
             }
             let owners = zip(service.backends, service.addressPlaces)
             if let (backend, place) = owners.first(where: {
                 block.prefix.contains($0.0.address)
             }) {
                 return reportTaken(
-                    block, by: "the backend \(backend.address) in line \(place.position.line)")
+                    block,
+                    by: "the backend \(backend.address) in "
+                        + line(of: place.position, from: block.position))
             }
         }
     }
@@ -145,7 +148,7 @@ extension Reader {
         struct Use {
             let frontend: Frontend
             let port: UInt16?
-            let line: Int
+            let position: Position
         }
         var uses: [Source: [Use]] = [:]
         for service in services where service.forwarding == .nat {
@@ -153,17 +156,17 @@ extension Reader {
             for (backend, place) in zip(service.backends, service.addressPlaces) {
                 let source = Source(backend: backend.address, transport: frontend.transport)
                 let use = Use(
-                    frontend: frontend, port: backend.port, line: place.position.line)
+                    frontend: frontend, port: backend.port, position: place.position)
                 let common = uses[source, default: []].lazy.compactMap { earlier in
                     indistinct(frontend, use.port, earlier.frontend, earlier.port)
-                        .map { (ports: $0, line: earlier.line) }
+                        .map { (ports: $0, position: earlier.position) }
                 }.first
                 if let common {
                     report(
                         place.position, place.path,
                         found: "answers from \(backend.address):\(common.ports)/"
-                            + "\(frontend.transport.name), which are those of the backend in line "
-                            + "\(common.line), too",
+                            + "\(frontend.transport.name), which are those of the backend in "
+                            + "\(line(of: common.position, from: place.position)), too",
                         accepted: "a backend and port of no other service with forwarding: "
                             + "\(Forwarding.nat.rawValue); or forwarding: "
                             + Forwarding.fullNAT.rawValue)

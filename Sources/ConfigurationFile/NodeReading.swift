@@ -39,10 +39,10 @@ extension Reader {
             guard let name = read(element.value, at: element.path, as: .interface) else {
                 return nil
             }
-            if let line = names.lineOfEarlier(name, element.value.position) {
+            if let earlier = names.earlier(name, element.value.position) {
                 report(
                     element.value.position, element.path,
-                    found: "\(shown(name)), which is in line \(line) already",
+                    found: "\(shown(name)), which is in line \(earlier.line) already",
                     accepted: "each interface once")
             }
             return name

@@ -8,19 +8,14 @@ public import Balancing
 ///   - text: YAML 1.1, one document.
 ///   - file: The name for the error messages.
 public func parse(_ text: String, file: String) throws(ConfigurationErrors) -> DesiredState {
-    let root: Value?
-    do { root = try document(text) } catch {
-        throw ConfigurationErrors(file: file, errors: error.errors)
-    }
-    guard let root else {
-        let error = ConfigurationError(
-            at: .start, found: "an empty document",
-            accepted: "a mapping with the keys interfaces and services")
-        throw ConfigurationErrors(file: file, errors: [error])
-    }
-    var reader = Reader()
-    guard let state = reader.desiredState(root) else {
-        throw ConfigurationErrors(file: file, errors: reader.errors)
-    }
-    return state
+    try Layers(text: text, file: file).desiredState()
+}
+
+/// The tree of a text that is no empty one.
+///
+/// - Parameter accepted: What stands in such a text.
+func tree(_ text: String, accepted: String) throws(NotYAML) -> Value {
+    if let root = try document(text) { return root }
+    let error = ConfigurationError(at: .start, found: "an empty document", accepted: accepted)
+    throw NotYAML(errors: [error])
 }

@@ -6,11 +6,21 @@ public struct Position: Hashable, Sendable {
     public private(set) var line: Int
     /// Counted from 1.
     public private(set) var column: Int
+    /// In which of the texts that are read together, counted from 0. What leaves this module says
+    /// that with a name: ``ConfigurationError/file``.
+    var source = 0
 
     /// The place in that line and column.
     public init(line: Int, column: Int) {
         self.line = line
         self.column = column
+    }
+
+    /// The same place of another text.
+    func inSource(_ source: Int) -> Position {
+        var position = self
+        position.source = source
+        return position
     }
 
     /// Where every text begins.
@@ -30,9 +40,9 @@ public struct Position: Hashable, Sendable {
 }
 
 extension Position: Comparable {
-    /// In the order of the text.
+    /// In the order of the texts, and of each text.
     public static func < (left: Self, right: Self) -> Bool {
-        (left.line, left.column) < (right.line, right.column)
+        (left.source, left.line, left.column) < (right.source, right.line, right.column)
     }
 }
 

@@ -2,7 +2,21 @@
 ///
 /// A function that returns nil has reported why, or what was needed for it has been.
 struct Reader {
-    private(set) var errors: [ConfigurationError] = []
+    private(set) var errors: [ConfigurationError]
+    /// What the texts are called that are read together; the first is the file.
+    private let sources: [String]
+
+    /// - Parameter errors: What is known to be wrong already.
+    init(sources: [String], errors: [ConfigurationError] = []) {
+        self.sources = sources
+        self.errors = errors
+    }
+
+    /// `line 3`, as it is called where `other` stands: `line 3 of martlet.yaml` in another text.
+    func line(of position: Position, from other: Position) -> String {
+        let isSame = position.source == other.source
+        return "line \(position.line)" + (isSame ? "" : " of \(sources[position.source])")
+    }
 
     mutating func report(
         _ position: Position, _ path: Path, found: String, accepted: String,
@@ -73,12 +87,12 @@ struct Reader {
 
 /// Values that must differ, and where each was first.
 struct Distinct<Key: Hashable> {
-    private var first: [Key: Int] = [:]
+    private var first: [Key: Position] = [:]
 
-    /// The line in which `key` was before, if it was.
-    mutating func lineOfEarlier(_ key: Key, _ position: Position) -> Int? {
-        if let line = first[key] { return line }
-        first[key] = position.line
+    /// Where `key` was before, if it was.
+    mutating func earlier(_ key: Key, _ position: Position) -> Position? {
+        if let earlier = first[key] { return earlier }
+        first[key] = position
         return nil
     }
 }

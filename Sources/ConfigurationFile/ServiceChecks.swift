@@ -22,11 +22,12 @@ extension Reader {
         var names = Distinct<String>()
         for service in services {
             if let name = service.name, let position = service.fields.values["name"]?.position,
-                let line = names.lineOfEarlier(name, position)
+                let earlier = names.earlier(name, position)
             {
                 report(
                     position, service.fields.path.key("name"),
-                    found: "\(shown(name)), which is in line \(line) already",
+                    found: "\(shown(name)), which is in "
+                    + "\(line(of: earlier, from: position)) already",
                     accepted: "a name that no other service has")
             }
         }
@@ -34,20 +35,20 @@ extension Reader {
 
     /// The first address of a VIP stands for it in the data path: two may not share it.
     private mutating func checkBases(_ services: [ServiceParts]) {
-        var first: [IPAddress: (prefix: IPPrefix, line: Int)] = [:]
+        var first: [IPAddress: (prefix: IPPrefix, position: Position)] = [:]
         for service in services {
             guard let prefix = service.vip?.prefix,
                 let position = service.fields.values["vip"]?.position
             else { continue }
             guard let earlier = first[prefix.base] else {
-                first[prefix.base] = (prefix, position.line)
+                first[prefix.base] = (prefix, position)
                 continue
             }
             guard earlier.prefix != prefix else { continue }
             report(
                 position, service.fields.path.key("vip"),
-                found: "\(shown("\(prefix)")), which begins like the VIP \(earlier.prefix) in line "
-                    + "\(earlier.line)",
+                found: "\(shown("\(prefix)")), which begins like the VIP \(earlier.prefix) in "
+                    + line(of: earlier.position, from: position),
                 accepted: "the same VIP, or one with another first address")
         }
     }
@@ -58,24 +59,25 @@ extension Reader {
             let vip: IPPrefix
             let transport: Transport
         }
-        var taken: [Place: [(ports: Ports, line: Int)]] = [:]
+        var taken: [Place: [(ports: Ports, position: Position)]] = [:]
         for service in services {
             guard let frontend = service.frontend,
                 let position = service.fields.values["vip"]?.position
             else { continue }
             let place = Place(vip: frontend.vip, transport: frontend.transport)
             let overlap = taken[place, default: []].lazy.compactMap { earlier in
-                frontend.ports.common(with: earlier.ports).map { ($0, earlier.line) }
+                frontend.ports.common(with: earlier.ports).map { ($0, earlier.position) }
             }.first
-            if let (ports, line) = overlap {
+            if let (ports, earlier) = overlap {
                 var common = frontend
                 common.ports = ports
                 report(
                     position, service.fields.path.key("vip"),
-                    found: "\(common), which the service in line \(line) has already",
+                    found: "\(common), which the service in \(line(of: earlier, from: position)) "
+                        + "has already",
                     accepted: "a VIP, port and protocol that no other service has")
             }
-            taken[place, default: []].append((frontend.ports, position.line))
+            taken[place, default: []].append((frontend.ports, position))
         }
     }
 

@@ -19,11 +19,11 @@ extension Reader {
         return elements.compactMap { element in
             guard let parts = vipParts(element.value, at: element.path) else { return nil }
             if let prefix = parts.prefix, let position = parts.fields.values["address"]?.position,
-                let line = first.lineOfEarlier(prefix, position)
+                let earlier = first.earlier(prefix, position)
             {
                 report(
                     position, parts.fields.path.key("address"),
-                    found: "\(shown("\(prefix)")), which is in line \(line) already",
+                    found: "\(shown("\(prefix)")), which is in line \(earlier.line) already",
                     accepted: "each VIP once")
             }
             return parts

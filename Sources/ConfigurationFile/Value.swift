@@ -21,6 +21,8 @@ struct Value {
 
     let position: Position
     let content: Content
+    /// Whether it is all of a text that was read with others: paths begin here.
+    var isWholeText = false
 
     /// What stands here, as it reads after "found".
     var found: String {
