@@ -17,6 +17,11 @@ public protocol DataPlane: Sendable {
     /// Goes through all recorded flows: removes what is over, and tells what it found.
     func sweep(_ orders: SweepOrders) throws -> SweepReport
 
+    /// Some of the recorded flows, from where a page before ended. What is there all the time is
+    /// told exactly once; a page may be empty and yet have a next one, for a call looks at a
+    /// bounded number of places.
+    func flows(_ query: FlowQuery) throws -> RecordedFlows
+
     /// What happened in the flow table since it was made.
     func flowEvents() throws -> FlowEvents
 

@@ -48,10 +48,13 @@ public struct Membership: Hashable, Sendable {
         public var readiness: UInt16
         /// Whether its flows can't live: it is dead.
         public var isLost: Bool
+        /// Whether it leaves, but goes on with what it has while nobody else can serve.
+        public var standsIn: Bool
 
-        public init(readiness: UInt16, isLost: Bool = false) {
+        public init(readiness: UInt16, isLost: Bool = false, standsIn: Bool = false) {
             self.readiness = readiness
             self.isLost = isLost
+            self.standsIn = standsIn
         }
     }
 
@@ -61,6 +64,8 @@ public struct Membership: Hashable, Sendable {
     public var isPanicking: Bool
     /// Whether the backups have the new flows, because nobody else can.
     public var usesBackup: Bool
+    /// Whether those that leave keep new flows, because nobody else can have them.
+    public var usesLeavers: Bool { standings.contains(where: \.standsIn) }
     /// When it will be another one, if nothing else changes; nil: never.
     public var nextChange: Date?
 
@@ -74,6 +79,8 @@ public struct Membership: Hashable, Sendable {
     ///   what helps.
     /// - A backend that joins others that have served for long starts slowly. Those that begin
     ///   together don't: nobody else would bear the flows meanwhile.
+    /// - One that is well and leaves goes on while no other can serve: those that take its place
+    ///   may not have been asked yet, and may be no better.
     public init(of service: Service, _ conditions: [Condition], at moment: Date) {
         let regular = conditions.filter { !$0.backend.isBackup && $0.isAvailable }
         let hasBackup = conditions.contains { $0.backend.isBackup && $0.isUp }
@@ -95,11 +102,13 @@ public struct Membership: Hashable, Sendable {
         }
         let starts = zip(conditions, members).filter(\.1).map { $0.0.start }
         let slowly = isPanicking ? nil : SlowStart(service.slowStart, after: starts.min())
+        let isDeserted = !members.contains(true)
         standings = zip(conditions, members).map { condition, isMember in
             Standing(
                 readiness: isMember
                     ? slowly?.readiness(of: condition.start, at: moment) ?? Self.fully : 0,
-                isLost: service.healthCheck != nil && !isPanicking && condition.isDead)
+                isLost: service.healthCheck != nil && !isPanicking && condition.isDead,
+                standsIn: isDeserted && condition.canStandIn)
         }
         nextChange = starts.compactMap { slowly?.nextStep(of: $0, at: moment) }.min()
         self.isPanicking = isPanicking
@@ -117,6 +126,10 @@ extension Membership.Condition {
     }
 
     fileprivate var isUp: Bool { isAvailable && health == .up }
+
+    fileprivate var canStandIn: Bool {
+        isLeaving && hasNextHop && health == .up && administration != .maintenance
+    }
 
     /// A dead host in our own network loses its next hop as well.
     fileprivate var isDead: Bool { health == .down && isSilent }

@@ -202,16 +202,20 @@ extension Planner {
         let slots = build.target.slots
         let unsettled =
             looks ? Array(present.indices) : slots.unsettled(in: present, numbers: build.numbers)
+        let standIns = Set(build.target.standIns.map { build.numbers[$0] })
         var changes: [SlotChange] = []
         changes.reserveCapacity(unsettled.count)
         for number in unsettled {
             let before = present[number]
             let index = slots[number]
             let isExcluded = index.map(excluded.contains) ?? false
+            // Nobody can have it, and who has it goes on.
+            let stays = index == nil && before.owner.map(standIns.contains) == true
+            let owner = stays ? before.owner : index.map { build.numbers[$0] }
             let after =
                 isExcluded
                 ? before.given(to: before.owner) { !lives[Int($0.number)] }
-                : slot(before, for: index.map { build.numbers[$0] }, looks: looks, build)
+                : slot(before, for: owner, looks: looks, build)
             if after != before { changes.append(SlotChange(slot: number, to: after)) }
         }
         guard !changes.isEmpty else { return }

@@ -67,6 +67,8 @@ public struct SweepReport: Hashable, Sendable {
     }
 
     public var flows: [BackendID: Flows] = [:]
+    /// Entries of the flow table that are affinities of clients, and no flows.
+    public var affinities = 0
     /// Slots with an entry that names another backend than the owner: they can't be settled.
     public var foreign: [ServiceID: SlotSet] = [:]
     /// Entries in the flow table now, affinities included, and how many it has room for.

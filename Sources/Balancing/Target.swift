@@ -48,11 +48,13 @@ public struct Target: Hashable, Sendable {
     public var slots: SlotTable
     /// After so many slots the turns of round-robin begin again; 0: after all.
     public var turnLength: Int
+    /// Indices into `backends`: who of these owns a slot keeps it as long as nobody can have it.
+    public var standIns: Set<Int>
 
     public init(
         vip: VIP, keys: [ServiceKey], access: AccessList = AccessList(), forwarding: Forwarding,
         tunnel: Tunnel = Tunnel(), selection: Selection = Selection(), backends: [Backend],
-        slots: SlotTable, turnLength: Int = 0
+        slots: SlotTable, turnLength: Int = 0, standIns: Set<Int> = []
     ) {
         self.vip = vip
         self.keys = keys
@@ -63,17 +65,18 @@ public struct Target: Hashable, Sendable {
         self.backends = backends
         self.slots = slots
         self.turnLength = turnLength
+        self.standIns = standIns
     }
 
     /// The target for `service`, of whose backends this is known.
     public init(
         for service: Service, keys: [ServiceKey], selection: Selection = Selection(),
-        backends: [Backend], slots: SlotTable, turnLength: Int = 0
+        backends: [Backend], slots: SlotTable, turnLength: Int = 0, standIns: Set<Int> = []
     ) {
         self.init(
             vip: service.vip, keys: keys, access: service.access, forwarding: service.forwarding,
             tunnel: service.tunnel, selection: selection, backends: backends, slots: slots,
-            turnLength: turnLength)
+            turnLength: turnLength, standIns: standIns)
     }
 
     /// The record that `backend` is to have.
