@@ -33,6 +33,10 @@ public struct RouteMonitor: Sendable {
     /// lost. The socket is closed when the reader's task is cancelled or the stream is dropped;
     /// the stream ends by itself only if the socket breaks.
     public let changes: AsyncStream<Changes>
+    private let continuation: AsyncStream<Changes>.Continuation
+
+    /// Has the reader look at everything again.
+    public func prompt() { continuation.merge(.overrun) }
 
     /// Begins to listen.
     public init() throws(Failure) {
@@ -42,6 +46,7 @@ public struct RouteMonitor: Sendable {
         let (changes, continuation) = AsyncStream.makeStream(
             of: Changes.self, bufferingPolicy: .bufferingNewest(1))
         self.changes = changes
+        self.continuation = continuation
         source.setEventHandler {
             let heard = hear(ear.socket)
             continuation.merge(heard.changes)
