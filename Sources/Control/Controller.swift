@@ -10,33 +10,28 @@ public import Packets
 /// is applied step by step. It knows what the plane holds, because nobody else writes to it.
 public actor Controller<Plane: DataPlane> {
     let plane: Plane
-    let logger: Logger
     let now: @Sendable () -> Date
     /// The time that the machine has run, which nobody sets.
     let uptime: @Sendable () -> Duration
-    private let natAddresses: [IPAddress]
+    let slotCount: Int
+    let interfaces: (any InterfaceKeeper)?
     private let store: (any StateStore)?
-    var services: [WatchedService]
-    /// Of the services, by their names.
-    let indices: [String: Int]
-    /// For whom the results of a probe are.
-    private let probed: [ProbeTarget: [ProbedBackend]]
+    /// Hears of all that happens.
+    public nonisolated let events: EventLog
+    /// All that hangs on the configuration.
+    var known: Knowledge
+    /// Which configuration that is, and how it came about.
+    var configuration: Configuration
+    /// Each configuration that is applied, for those who have to follow it.
+    nonisolated let configurations = Broadcast<DesiredState>(.bufferingNewest(1))
     private var lastAnswers = LastAnswers()
-    private var lastResults: [ProbeTarget: Duration] = [:]
-    let hasNATFlows: Bool
+    var lastResults: [ProbeTarget: Duration] = [:]
     var contents: PlaneContents
-    private var knownPlaces: Places?
+    var knownPlaces: Places?
     var clock: PhaseClock
-    /// Backends that leave among them.
-    var drains: [BackendReference: Drain] = [:]
-    var progress: [BackendReference: DrainProgress] = [:]
-    /// Since when backends could have had new flows without a break.
-    private var serving: [BackendReference: Date] = [:]
-    private var tables = TableCache()
+    var tables = TableCache()
     /// Services that have had packets.
     var used: Set<ServiceID> = []
-    /// By the index of the service what was made of its backends last.
-    var memberships: [Int: Membership] = [:]
     /// Whose flows can't live, and have been forgotten.
     private(set) var lost: Set<BackendID> = []
     /// What the last sweep found, and what had happened until it began.
@@ -45,77 +40,83 @@ public actor Controller<Plane: DataPlane> {
     /// How many entries were not made for lack of room, and when that was last noticed.
     var refusedUntilNow: UInt64
     var lastPressure: Duration?
-    private var reachability: [IPAddress: Reachability] = [:]
-    private var health: [BackendReference: Health] = [:]
-    /// Indices of the services whose targets may differ from what the plane holds.
-    var unsettled: Set<Int> = []
-    /// When the first of the services will be one of these for its ``Membership/nextChange``.
-    private var nextChange = Date.distantFuture
-    /// Why the last attempt to settle them was refused, so that each refusal is told once.
-    private var refusals: [Int: String] = [:]
+    var reachability: [IPAddress: Reachability] = [:]
     /// The last two readings of the counters; the older is what rates are reckoned from.
-    private var baseline: Reading?
+    var baseline: Reading?
     private var latest: Reading?
+    /// How long the last plan took to carry out.
+    var applyTime: Duration?
+    /// Whether a change of the configuration was given up half-way, so that it has to be looked up
+    /// what the plane holds; and why that is not done yet, as far as it was told.
+    var isInDoubt = false
+    var lastDoubt: String?
+    /// Whether somebody works on the configuration, and who waits for that to end.
+    var isChanging = false
+    var changesWaiting: [CheckedContinuation<Void, Never>] = []
 
     /// Takes over what the plane holds: a backend that has slots is taken for up, and a known next
     /// hop for right, until there is news. So a restart empties no pool.
     ///
     /// - Parameters:
+    ///   - configuration: Where `desired` comes from; nil: from nowhere, and it can't be changed.
+    ///   - interfaces: Who has the data path on the interfaces of the configuration; nil: nobody.
     ///   - store: Where drains outlive the controller; nil: nowhere.
     ///   - slotCount: Of each service, a power of two: with another one its flows are not found.
     ///   - uptime: Goes on steadily, whatever becomes of the date.
     public init(
-        _ desired: DesiredState, on plane: Plane, logger: Logger,
-        store: (any StateStore)? = nil, slotCount: Int = 1 << 16,
+        _ desired: DesiredState, from configuration: Configuration? = nil, on plane: Plane,
+        interfaces: (any InterfaceKeeper)? = nil, events: EventLog, store: (any StateStore)? = nil,
+        slotCount: Int = 1 << 16,
         now: @escaping @Sendable () -> Date = { .now },
         uptime: @escaping @Sendable () -> Duration = steadyTime()
     ) throws {
         self.plane = plane
-        self.logger = logger
         self.now = now
         self.uptime = uptime
+        self.slotCount = slotCount
+        self.interfaces = interfaces
         self.store = store
+        let moment = now()
+        self.events = events
+        events.enter(generation: configuration?.generation.number ?? 0)
+        self.configuration = configuration ?? Configuration()
         let contents = try plane.contents()
-        let state = try store?.load() ?? State()
         self.contents = contents
         clock = PhaseClock(contents, at: uptime())
-        let events = try plane.flowEvents()
-        refusedUntilNow = events.refused + events.frozen
+        let counts = try plane.flowEvents()
+        refusedUntilNow = counts.refused + counts.frozen
         var tables = TableCache()
-        let services = desired.services.map {
-            WatchedService(
-                $0, slotCount: slotCount, in: contents, names: state.known, &tables)
-        }
-        self.services = services
-        indices = Dictionary(
-            services.enumerated().map { ($1.service.name, $0) }, uniquingKeysWith: { $1 })
-        probed = probedBackends(of: services)
-        hasNATFlows = services.contains { $0.service.forwarding == .fullNAT }
-        natAddresses = desired.natAddresses
+        known = Knowledge(
+            desired, slotCount: slotCount, in: contents, after: try store?.load() ?? State(),
+            at: moment, &tables)
         for backend in contents.backends.values {
             if let nextHop = backend.nextHop { reachability[backend.address] = .reachable(nextHop) }
         }
-        for watched in services {
-            for backend in watched.service.backends {
-                let reference = watched.reference(to: backend)
-                let known = initialHealth(of: backend, in: watched, contents, at: now())
-                health[reference] = known
-                // It may have served for long; who has just begun would start slowly.
-                if known.state == .up { serving[reference] = .distantPast }
-            }
-            for leaver in watched.leavers {
-                health[watched.reference(to: leaver)] = Health(
-                    state: .up, because: "not in the configuration any more", since: now())
-            }
-            for drain in watched.drains(after: state.drains, at: now()) {
-                drains[drain.reference] = drain
-            }
-        }
+    }
+
+    /// The same, with nobody but a log to hear of what happens.
+    public init(
+        _ desired: DesiredState, from configuration: Configuration? = nil, on plane: Plane,
+        logger: Logger, store: (any StateStore)? = nil, slotCount: Int = 1 << 16,
+        now: @escaping @Sendable () -> Date = { .now },
+        uptime: @escaping @Sendable () -> Duration = steadyTime()
+    ) throws {
+        try self.init(
+            desired, from: configuration, on: plane, events: EventLog(logger: logger, now: now),
+            store: store, slotCount: slotCount, now: now, uptime: uptime)
+    }
+
+    var services: [WatchedService] { known.services }
+
+    /// Reads the counters now, for the rates that are told later; to be called every second.
+    public func read() throws {
+        let reading = try Reading(taken: now(), counters: plane.counters())
+        (baseline, latest) = (latest, reading)
     }
 
     /// What has to be probed.
     public var probeTargets: Set<ProbeTarget> {
-        Set(probed.keys)
+        Set(known.probed.keys)
     }
 
     /// Whose next hops have to be known.
@@ -126,22 +127,40 @@ public actor Controller<Plane: DataPlane> {
     /// Brings the plane to the desired state, and removes from it what is not desired.
     public func start() throws {
         try save()
-        for drain in drains.values.sorted(by: { $0.reference < $1.reference }) {
-            logger.notice(
-                drain.isForLeaving
-                    ? "\(drain.reference) is not in the configuration any more: it drains"
-                    : "\(drain.reference) drains, as it was ordered to before")
+        for drain in known.drains.values.sorted(by: { $0.reference < $1.reference }) {
+            if drain.isForLeaving {
+                tellLeaving(drain)
+            } else {
+                let text = "\(drain.reference) drains, as it was ordered to before"
+                tell(.notice, .drain, text, drain.reference)
+            }
         }
         // A controller before this one may have frozen it, when there was less room.
         try plane.freeze(false)
+        try bringUpToDate()
+        try setLatencies()
+    }
+
+    /// Has the plane hold what is known to be desired, and nothing else.
+    func bringUpToDate() throws {
         defer { tables.forget() }
         let targets = services.indices.map(target)
         try apply(Plan(from: contents, to: targets, others: .removed, pool: wantedPool()))
         try forget(lostBackends(of: Array(zip(services.indices, targets))))
-        try setLatencies()
+        known.unsettled = []
+        known.refusals = [:]
     }
 
-    private func wantedPool() throws -> Plan.Pool {
+    func tellLeaving(_ drain: Drain) {
+        tell(
+            .notice, .drain,
+            "\(drain.reference) is not in the configuration any more: it drains", drain.reference)
+    }
+
+    func wantedPool() throws -> Plan.Pool { try wantedPool(of: known.desired) }
+
+    func wantedPool(of desired: DesiredState) throws -> Plan.Pool {
+        let natAddresses = desired.natAddresses
         let inQuestion = contents.pool.inQuestion(wanting: natAddresses)
         return Plan.Pool(addresses: natAddresses, use: try plane.natUse(at: inQuestion))
     }
@@ -149,7 +168,7 @@ public actor Controller<Plane: DataPlane> {
     /// Forgets where flows of `full-nat` were before the NAT addresses changed, as far as none of
     /// them is open there; to be called every minute.
     public func tidyPool() throws {
-        guard !contents.pool.inQuestion(wanting: natAddresses).isEmpty else { return }
+        guard !contents.pool.inQuestion(wanting: known.desired.natAddresses).isEmpty else { return }
         try apply(Plan(from: contents, to: [], others: .kept, pool: wantedPool()))
     }
 
@@ -158,7 +177,7 @@ public actor Controller<Plane: DataPlane> {
         do {
             try apply(Plan(from: contents, toExits: exits))
         } catch {
-            logger.error("answers may not leave by the way that they should: \(error)")
+            trouble("answers may not leave by the way that they should: \(error)")
         }
     }
 
@@ -167,17 +186,17 @@ public actor Controller<Plane: DataPlane> {
         var news: [(BackendReference, Health.Transition)] = []
         let othersAnswer = othersAnswer(than: target)
         if result.isAnswered { lastAnswers.note(target.address, at: uptime()) }
-        for probed in probed[target] ?? [] {
+        for probed in known.probed[target] ?? [] {
             let watched = services[probed.service]
             // One that was leaving may have left.
             guard let backend = watched.backend(probed) else { continue }
             let reference = watched.reference(to: backend)
-            let wasSilent = health[reference]?.isSilent
-            let transition = health[reference]?.take(
+            let wasSilent = known.health[reference]?.isSilent
+            let transition = known.health[reference]?.take(
                 result, at: now(), rise: target.check.rise, fall: target.check.fall,
                 othersAnswer: othersAnswer)
-            if transition != nil || health[reference]?.isSilent != wasSilent {
-                unsettled.insert(probed.service)
+            if transition != nil || known.health[reference]?.isSilent != wasSilent {
+                known.unsettled.insert(probed.service)
             }
             if result.isSuccess, !watched.isLeaving(probed.place) {
                 setLatency(ofBackendAt: probed.place, probed.service)
@@ -187,10 +206,19 @@ public actor Controller<Plane: DataPlane> {
         // First the change, then the word: who reads it may rely on it.
         settle()
         for (reference, transition) in news {
-            logger.notice(
-                "\(reference) is \(transition.to.rawValue): \(transition.cause)",
+            tell(
+                level(of: transition, reference), .health,
+                "\(reference) is \(transition.to.rawValue): \(transition.cause)", reference,
                 metadata: ["from": "\(transition.from.rawValue)"])
         }
+    }
+
+    /// Who is being worked on may well be down.
+    private func level(
+        of transition: Health.Transition, _ reference: BackendReference
+    ) -> Logger.Level {
+        if known.maintenances[reference] != nil { return .info }
+        return transition.to == .down ? .warning : .notice
     }
 
     /// Whether any other host has answered since this one was asked before.
@@ -205,19 +233,37 @@ public actor Controller<Plane: DataPlane> {
         guard !changed.isEmpty else { return settle() }
         reachability.merge(changed) { $1 }
         for (address, state) in changed.sorted(by: { $0.key < $1.key }) {
-            switch state {
-            case .reachable(let hop):
-                let limit = hop.routeMTU.map { ", with \($0) bytes at most" } ?? ""
-                logger.info(
-                    "\(address) is reached over \(hop.egress.name) by \(hop.neighbour)\(limit)")
-            case .unreachable(let reason): logger.warning("\(address) is unreachable: \(reason)")
-            }
+            for reference in references(to: address) { tell(state, of: address, reference) }
         }
         for (index, watched) in services.enumerated()
         where watched.backends.contains(where: { changed[$0.address] != nil }) {
-            unsettled.insert(index)
+            known.unsettled.insert(index)
         }
         settle()
+    }
+
+    /// Every backend that has the address.
+    private func references(to address: IPAddress) -> [BackendReference] {
+        services.flatMap { watched in
+            watched.backends.filter { $0.address == address }.map(watched.reference)
+        }
+    }
+
+    private func tell(
+        _ state: Reachability, of address: IPAddress, _ reference: BackendReference
+    ) {
+        switch state {
+        case .reachable(let hop):
+            let limit = hop.routeMTU.map { ", with \($0) bytes at most" } ?? ""
+            tell(
+                .info, .reachability,
+                "\(reference): \(address) is reached over \(hop.egress.name) by "
+                    + "\(hop.neighbour)\(limit)", reference)
+        case .unreachable(let reason):
+            tell(
+                .warning, .reachability, "\(reference): \(address) is unreachable: \(reason)",
+                reference)
+        }
     }
 
     /// Brings the plane up to date with all news, and with what time has brought. What it refuses
@@ -225,9 +271,9 @@ public actor Controller<Plane: DataPlane> {
     public func settle() {
         takeTime()
         // Probes come by the thousand, and most bring no news.
-        guard !unsettled.isEmpty else { return }
+        guard !known.unsettled.isEmpty else { return }
         defer { tables.forget() }
-        let indices = unsettled.sorted()
+        let indices = known.unsettled.sorted()
         let targets = indices.map(target)
         do {
             // All at once: a backend that many services share is planned for in one go.
@@ -237,24 +283,24 @@ public actor Controller<Plane: DataPlane> {
             for (index, target) in zip(indices, targets) { settle(index, by: target) }
         }
         // Slots that could not be written may still name them.
-        let done = zip(indices, targets).filter { !unsettled.contains($0.0) }
+        let done = zip(indices, targets).filter { !known.unsettled.contains($0.0) }
         do { try forget(lostBackends(of: done)) } catch {
-            logger.error("flows of dead backends are not forgotten yet: \(error)")
-            unsettled.formUnion(done.map(\.0))
+            trouble("flows of dead backends are not forgotten yet: \(error)")
+            known.unsettled.formUnion(done.map(\.0))
         }
     }
 
     /// What is another one now though nothing was heard.
     private func takeTime() {
         let moment = now()
-        guard nextChange <= moment else { return }
-        nextChange = .distantFuture
-        for (index, membership) in memberships {
+        guard known.nextChange <= moment else { return }
+        known.nextChange = .distantFuture
+        for (index, membership) in known.memberships {
             guard let next = membership.nextChange else { continue }
             if next <= moment {
-                unsettled.insert(index)
+                known.unsettled.insert(index)
             } else {
-                nextChange = min(nextChange, next)
+                known.nextChange = min(known.nextChange, next)
             }
         }
     }
@@ -266,19 +312,26 @@ public actor Controller<Plane: DataPlane> {
             settled(index)
         } catch {
             let reason = "\(error)"
-            guard refusals.updateValue(reason, forKey: index) != reason else { return }
-            logger.error("\(services[index].service.name) is not up to date: \(reason)")
+            guard known.refusals.updateValue(reason, forKey: index) != reason else { return }
+            let name = services[index].service.name
+            tell(.error, .refusal, "\(name) is not up to date: \(reason)", of: name)
         }
     }
 
     private func settled(_ index: Int) {
-        unsettled.remove(index)
-        if refusals.removeValue(forKey: index) != nil {
-            logger.notice("\(services[index].service.name) is up to date again")
+        known.unsettled.remove(index)
+        if known.refusals.removeValue(forKey: index) != nil {
+            let name = services[index].service.name
+            tell(.notice, .refusal, "\(name) is up to date again", of: name)
         }
     }
 
-    func apply(_ plan: Plan) throws { try apply(plan.steps) }
+    func apply(_ plan: Plan) throws {
+        guard !plan.steps.isEmpty else { return }
+        let start = uptime()
+        try apply(plan.steps)
+        applyTime = uptime() - start
+    }
 
     func apply(_ steps: [Step]) throws {
         for step in steps {
@@ -293,7 +346,7 @@ public actor Controller<Plane: DataPlane> {
     /// Where the plane has what the configuration names.
     var places: Places {
         if let knownPlaces { return knownPlaces }
-        let places = Places(services, in: contents)
+        let places = Places(known.services, in: contents)
         knownPlaces = places
         return places
     }
@@ -322,21 +375,33 @@ public actor Controller<Plane: DataPlane> {
         return (gone, others)
     }
 
-    func health(of backend: BackendReference) -> Health? { health[backend] }
+    func health(of backend: BackendReference) -> Health? { known.health[backend] }
 
     private func target(_ index: Int) -> Target {
-        let (watched, moment) = (services[index], now())
-        let membership = Membership(
-            of: watched.service, conditions(of: watched, at: moment), at: moment)
-        nextChange = min(nextChange, membership.nextChange ?? .distantFuture)
-        tell(membership, instead: memberships.updateValue(membership, forKey: index), index)
-        let cut = watched.backends.map { drains[watched.reference(to: $0)]?.cut != nil }
-        return watched.target(
-            membership, isCut: cut,
+        let watched = services[index]
+        let membership = membership(of: index)
+        known.nextChange = min(known.nextChange, membership.nextChange ?? .distantFuture)
+        tell(membership, instead: known.memberships.updateValue(membership, forKey: index), index)
+        return target(
+            watched, membership,
             nextHops: watched.backends.map { backend in
                 guard case .reachable(let hop) = reachability[backend.address] else { return nil }
                 return hop
-            }, &tables)
+            }, drains: known.drains)
+    }
+
+    /// - Parameter drains: Those that count for it.
+    func target(
+        _ watched: WatchedService, _ membership: Membership, nextHops: [NextHop?],
+        drains: [BackendReference: Drain]
+    ) -> Target {
+        let cut = watched.backends.map { drains[watched.reference(to: $0)]?.cut != nil }
+        return watched.target(membership, isCut: cut, nextHops: nextHops, &tables)
+    }
+
+    private func membership(of index: Int) -> Membership {
+        let (watched, moment) = (services[index], now())
+        return Membership(of: watched.service, conditions(of: watched, at: moment), at: moment)
     }
 
     func conditions(
@@ -352,35 +417,52 @@ public actor Controller<Plane: DataPlane> {
     private func condition(
         of backend: Backend, _ reference: BackendReference, isLeaving: Bool, at moment: Date
     ) -> Membership.Condition {
-        let known = health[reference]
+        let health = known.health[reference]
         var hasNextHop = false
         if case .reachable = reachability[backend.address] { hasNextHop = true }
         var condition = Membership.Condition(
-            backend, health: known?.state ?? .unknown,
-            isSilent: known?.isSilent ?? false, hasNextHop: hasNextHop,
-            administration: drains[reference] == nil ? .none : .draining, isLeaving: isLeaving)
-        let serves = condition.health == .up && hasNextHop && drains[reference] == nil
-        if !serves { serving[reference] = nil }
-        if serves && serving[reference] == nil { serving[reference] = moment }
-        condition.servesSince = serving[reference]
+            backend, health: health?.state ?? .unknown, isSilent: health?.isSilent ?? false,
+            hasNextHop: hasNextHop, administration: administration(of: reference),
+            isLeaving: isLeaving)
+        let serves =
+            condition.health == .up && hasNextHop && condition.administration == .none
+        if !serves { known.serving[reference] = nil }
+        if serves && known.serving[reference] == nil { known.serving[reference] = moment }
+        condition.servesSince = known.serving[reference]
         return condition
+    }
+
+    private func administration(of reference: BackendReference) -> Membership.Administration {
+        if known.maintenances[reference] != nil { return .maintenance }
+        return known.drains[reference] == nil ? .none : .draining
     }
 
     /// What people are to be woken for.
     private func tell(_ membership: Membership, instead earlier: Membership?, _ index: Int) {
         let name = services[index].service.name
         if membership.isPanicking, earlier?.isPanicking != true {
-            logger.critical(
-                "\(name) panics: too few backends are up, so their health is ignored")
+            tell(
+                .critical, .panic,
+                "\(name) panics: too few backends are up, so their health is ignored", of: name)
         }
         if !membership.isPanicking, earlier?.isPanicking == true {
-            logger.notice("\(name) panics no more: enough backends are up")
+            tell(.notice, .panic, "\(name) panics no more: enough backends are up", of: name)
+        }
+        if membership.usesLeavers, earlier?.usesLeavers != true {
+            tell(
+                .warning, .backup,
+                "\(name): backends that leave it keep new flows, for no other can serve", of: name)
+        }
+        if !membership.usesLeavers, earlier?.usesLeavers == true {
+            tell(.notice, .backup, "\(name): new flows go to backends that leave no more", of: name)
         }
         if membership.usesBackup, earlier?.usesBackup != true {
-            logger.warning("\(name): new flows go to the backup, for no other backend can serve")
+            tell(
+                .warning, .backup,
+                "\(name): new flows go to the backup, for no other backend can serve", of: name)
         }
         if !membership.usesBackup, earlier?.usesBackup == true {
-            logger.notice("\(name): new flows go to the backup no more")
+            tell(.notice, .backup, "\(name): new flows go to the backup no more", of: name)
         }
     }
 
@@ -388,8 +470,10 @@ public actor Controller<Plane: DataPlane> {
     func save() throws {
         try store?.save(
             State(
-                drains: drains.values.sorted { $0.reference < $1.reference },
-                known: services.flatMap(\.known)))
+                drains: known.drains.values.sorted { $0.reference < $1.reference },
+                known: services.flatMap(\.known),
+                maintenances: known.maintenances.values.sorted { $0.reference < $1.reference },
+                services: known.names))
     }
 
     private func setLatency(ofBackendAt place: Int, _ index: Int) {
@@ -402,12 +486,12 @@ public actor Controller<Plane: DataPlane> {
         do {
             try plane.setLatency([number: latency])
         } catch {
-            logger.error("\(service.name)/\(backend.name): its latency is not told: \(error)")
+            trouble("\(service.name)/\(backend.name): its latency is not told: \(error)")
         }
     }
 
     /// What costs are reckoned with, where the schedulers do so.
-    private func setLatencies() throws {
+    func setLatencies() throws {
         var latencies: [BackendID: UInt32] = [:]
         for (index, watched) in services.enumerated() {
             for backend in watched.service.backends {
@@ -425,101 +509,22 @@ public actor Controller<Plane: DataPlane> {
         switch service.scheduler {
         case .leastConnections: 1
         case .responseTime where !service.selection.timesAnswers:
-            health[BackendReference(service.name, backend.name)]?.latency
+            known.health[BackendReference(service.name, backend.name)]?.latency
         case .maglev, .roundRobin, .responseTime: nil
         }
     }
 }
 
-// MARK: - What it tells
-
 extension Controller {
-    /// Reads the counters now, for the rates that are told later; to be called every second.
-    public func read() throws {
-        let reading = try Reading(taken: now(), counters: plane.counters())
-        (baseline, latest) = (latest, reading)
+    func tell(
+        _ level: Logger.Level, _ kind: Event.Kind, _ text: String,
+        _ backend: BackendReference? = nil, of service: String? = nil,
+        metadata: Logger.Metadata = [:]
+    ) {
+        events.tell(level, kind, text, about: backend, of: service, metadata: metadata)
     }
 
-    /// What is known now. `interfaces` is the one thing that a controller does not know.
-    public func status(on interfaces: [Status.Interface]) throws -> Status {
-        let reading = try Reading(taken: now(), counters: plane.counters())
-        let meter = Meter(reading, since: baseline)
-        let loads = try plane.loads()
-        return Status(
-            taken: reading.taken, interval: meter.interval, interfaces: interfaces,
-            services: services.indices.map { status(of: $0, loads, meter, at: reading.taken) },
-            flowTable: Status.FlowTable(
-                entries: swept?.report.entries ?? 0, capacity: swept?.report.capacity ?? 0,
-                events: try plane.flowEvents(), isFrozen: isFrozen))
-    }
-
-    /// What was counted until now.
-    public func counters() throws -> CountersReport {
-        let reading = try Reading(taken: now(), counters: plane.counters())
-        let names = places.indices.mapValues { Names(services[$0]) }
-        return CountersReport(Meter(reading, since: baseline), of: contents, names: names)
-    }
-
-    private func status(
-        of index: Int, _ loads: [BackendID: MeasuredLoad], _ meter: Meter, at moment: Date
-    ) -> Status.Service {
-        let (watched, membership) = (services[index], memberships[index])
-        let (id, numbers) = (places.services[index], places.backends(of: index))
-        let slots = id.flatMap { contents.services[$0]?.slots } ?? []
-        let census = SlotCensus(slots)
-        var service = Status.Service(
-            watched.service, census, membership: membership,
-            traffic: id.map { meter.traffic(of: $0) } ?? Traffic(Count()),
-            backends: watched.backends.enumerated().map { place, backend in
-                let number = numbers[backend.address]
-                let share = number.map { census.owned(by: $0) } ?? 0
-                let readiness = membership?.standings[place].readiness ?? 0
-                var told = Status.Backend(
-                    name: backend.name, address: "\(backend.address)", port: backend.port,
-                    weight: backend.weight, health: condition(of: backend, in: watched, at: moment),
-                    way: Status.Way(reachability[backend.address]), slots: share,
-                    share: slots.isEmpty ? 0 : Double(share) / Double(slots.count),
-                    readiness: Double(readiness) / Double(Membership.fully),
-                    maxConnections: backend.maxConnections, isBackup: backend.isBackup,
-                    isLeaving: watched.isLeaving(place),
-                    drain: drainStatus(of: watched.reference(to: backend), number, census),
-                    traffic: number.map { meter.traffic(of: $0) } ?? Traffic(Count()))
-                let load = number.flatMap { loads[$0] }
-                if watched.recordsFlows { told.flows = load.map { Int($0.flows) } }
-                told.latency = latency(of: backend, in: watched, load)
-                return told
-            })
-        service.refusal = refusals[index]
-        return service
-    }
-
-    private func condition(
-        of backend: Backend, in watched: WatchedService, at moment: Date
-    ) -> Status.Condition {
-        let known = health[watched.reference(to: backend)]
-        return Status.Condition(
-            state: known?.state ?? .unknown, reason: known?.finding ?? "not probed yet",
-            since: known?.since ?? moment)
-    }
-
-    private func latency(
-        of backend: Backend, in watched: WatchedService, _ load: MeasuredLoad?
-    ) -> UInt32? {
-        watched.service.selection.timesAnswers
-            ? load?.latency : health[watched.reference(to: backend)]?.latency
-    }
-
-    private func drainStatus(
-        of reference: BackendReference, _ number: BackendID?, _ census: SlotCensus
-    ) -> Status.Drain? {
-        guard let drain = drains[reference] else { return nil }
-        let seen = progress[reference]
-        let isNamed = number.map(census.names) ?? false
-        return Status.Drain(
-            since: drain.since, deadline: drain.deadline, cut: drain.cut, flowsLeft: seen?.left,
-            secondsLeft: seen?.estimate,
-            isOver: drain.cut != nil || number == nil || !isNamed && seen?.isEmpty == true)
-    }
+    func trouble(_ text: String) { events.log(trouble: text) }
 }
 
 /// A backend by the names that people use: `web/server-a`.
@@ -537,47 +542,6 @@ public struct BackendReference: Hashable, Comparable, Sendable, CustomStringConv
     public static func < (left: Self, right: Self) -> Bool {
         (left.service, left.backend) < (right.service, right.backend)
     }
-}
-
-private func initialHealth(
-    of backend: Backend, in watched: WatchedService, _ contents: PlaneContents, at moment: Date
-) -> Health {
-    guard watched.service.healthCheck != nil else {
-        return Health(state: .up, because: "not checked", since: moment)
-    }
-    guard let installed = contents.service(withMostOf: watched.keys) else {
-        return Health(state: .unknown, because: "not probed yet", since: moment)
-    }
-    let numbers = contents.backends
-        .filter { $0.value.service == installed && $0.value.address == backend.address }.keys
-    let slots = contents.services[installed]?.slots ?? []
-    let hasSlots = slots.contains { slot in slot.owner.map(numbers.contains) ?? false }
-    return hasSlots
-        ? Health(state: .up, because: "served before this controller started", since: moment)
-        : Health(state: .unknown, because: "not probed yet", since: moment)
-}
-
-/// For whom the result of a probe is.
-struct ProbedBackend {
-    /// As indices, of one that leaves after those of the configuration.
-    let service: Int
-    let place: Int
-    /// Leavers change places when others have left.
-    let address: IPAddress
-}
-
-private func probedBackends(
-    of services: [WatchedService]
-) -> [ProbeTarget: [ProbedBackend]] {
-    var probed: [ProbeTarget: [ProbedBackend]] = [:]
-    for (index, watched) in services.enumerated() {
-        for (place, backend) in watched.backends.enumerated() {
-            guard let target = watched.probeTarget(of: backend) else { continue }
-            probed[target, default: []].append(
-                ProbedBackend(service: index, place: place, address: backend.address))
-        }
-    }
-    return probed
 }
 
 /// The time that has passed from now on, as the machine ran and was not asleep.

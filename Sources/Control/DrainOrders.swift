@@ -10,26 +10,29 @@ extension Controller {
     /// - Parameters:
     ///   - deadline: When the flows that it has left are cut; nil: never.
     ///   - isForced: Whether it may be the last one that serves.
+    ///   - order: Under which conditions; nil: in any case.
     public func drain(
-        _ reference: BackendReference, deadline: Date? = nil, isForced: Bool = false
+        _ reference: BackendReference, deadline: Date? = nil, isForced: Bool = false,
+        under order: ChangeOrder? = nil
     ) throws {
+        if let order { try check(order) }
         let (index, place) = try find(reference)
         let moment = now()
         if let deadline, deadline <= moment {
-            throw DrainRefusal(
+            throw Refusal(
                 .invalid,
                 "cannot drain \(reference): the deadline \(text(deadline)) has passed; "
                     + "give one in the future, or none to wait for the last flow")
         }
         if !isForced, isLast(place, of: index) {
-            throw DrainRefusal(
+            throw Refusal(
                 .conflict,
                 "cannot drain \(reference): no other backend of \(reference.service) can have "
                     + "its new flows, which would be dropped; bring another one up first, "
                     + "or say --force")
         }
         var drain =
-            drains[reference]
+            known.drains[reference]
             ?? Drain(
                 service: reference.service, backend: reference.backend,
                 address: "\(services[index].backends[place].address)", since: moment)
@@ -41,50 +44,51 @@ extension Controller {
             (drain.cut == nil ? deadline : nil).map {
                 ", and cuts the flows that are left at \(text($0))"
             } ?? ""
-        logger.notice("\(reference) drains\(end)")
+        tell(.notice, .drain, "\(reference) drains\(end)", reference)
     }
 
     /// Gives a backend new flows again.
-    public func undrain(_ reference: BackendReference) throws {
+    public func undrain(_ reference: BackendReference, under order: ChangeOrder? = nil) throws {
+        if let order { try check(order) }
         let (index, place) = try find(reference)
         if services[index].isLeaving(place) {
-            throw DrainRefusal(
+            throw Refusal(
                 .conflict,
                 "cannot undrain \(reference): it is not in the configuration any more; "
                     + "add it there")
         }
-        guard drains[reference] != nil else {
-            throw DrainRefusal(
+        guard known.drains[reference] != nil else {
+            throw Refusal(
                 .conflict,
                 "cannot undrain \(reference): it is not drained; `martlet status` shows which are")
         }
         try change(reference, to: nil, index)
-        progress[reference] = nil
-        logger.notice("\(reference) drains no more")
+        known.progress[reference] = nil
+        tell(.notice, .drain, "\(reference) drains no more", reference)
     }
 
     /// First the file: an order that is followed outlives the controller.
     private func change(_ reference: BackendReference, to drain: Drain?, _ index: Int) throws {
-        let earlier = drains[reference]
-        drains[reference] = drain
+        let earlier = known.drains[reference]
+        known.drains[reference] = drain
         do { try save() } catch {
-            drains[reference] = earlier
+            known.drains[reference] = earlier
             throw error
         }
-        unsettled.insert(index)
+        known.unsettled.insert(index)
         settle()
     }
 
-    private func find(_ reference: BackendReference) throws -> (index: Int, place: Int) {
-        guard let index = indices[reference.service] else {
-            throw DrainRefusal(
+    func find(_ reference: BackendReference) throws -> (index: Int, place: Int) {
+        guard let index = known.indices[reference.service] else {
+            throw Refusal(
                 .unknown,
                 "there is no service \(reference.service); "
                     + choices("services", services.map(\.service.name)))
         }
         let names = services[index].backends.map(\.name)
         guard let place = names.firstIndex(of: reference.backend) else {
-            throw DrainRefusal(
+            throw Refusal(
                 .unknown,
                 "\(reference.service) has no backend \(reference.backend); "
                     + choices("backends", names))
@@ -93,7 +97,7 @@ extension Controller {
     }
 
     /// Whether nobody could have new flows of the service any more without this backend, which can.
-    private func isLast(_ place: Int, of index: Int) -> Bool {
+    func isLast(_ place: Int, of index: Int) -> Bool {
         let (watched, moment) = (services[index], now())
         var conditions = conditions(of: watched, at: moment)
         func serves() -> Bool {
@@ -111,10 +115,10 @@ extension Controller {
     /// Takes down how many flows are left to those that drain.
     func follow(_ report: SweepReport) {
         let moment = now()
-        for (reference, drain) in drains {
+        for (reference, drain) in known.drains {
             guard let number = number(of: drain) else { continue }
             let flows = report.flows[number] ?? SweepReport.Flows()
-            progress[reference, default: DrainProgress()].take(
+            known.progress[reference, default: DrainProgress()].take(
                 flows.active, closing: flows.closing, at: moment)
         }
     }
@@ -122,18 +126,21 @@ extension Controller {
     /// Cuts what is left of drains whose deadline has come, and has just been counted.
     func endDrains() {
         let moment = now()
-        let due = drains.filter { $0.value.isDue(at: moment) }
+        let due = known.drains.filter { $0.value.isDue(at: moment) }
         guard !due.isEmpty else { return }
         for (reference, drain) in due {
-            drains[reference]?.cut = progress[reference]?.left ?? 0
-            if let index = indices[drain.service] { unsettled.insert(index) }
+            let left = known.progress[reference]?.left ?? 0
+            known.drains[reference]?.cut = left
+            if let index = known.indices[drain.service] { known.unsettled.insert(index) }
         }
         settle()
         for reference in due.keys.sorted() {
-            let count = drains[reference]?.cut ?? 0
-            logger.warning("\(reference): its drain ends, flows that are cut: \(count)")
+            let count = known.drains[reference]?.cut ?? 0
+            tell(
+                .warning, .drain, "\(reference): its drain ends, flows that are cut: \(count)",
+                reference)
         }
-        do { try save() } catch { logger.error("\(error)") }
+        do { try save() } catch { trouble("\(error)") }
     }
 
     /// Lets those go that have left the configuration and have no flow any more.
@@ -142,7 +149,7 @@ extension Controller {
         for index in services.indices where !services[index].leavers.isEmpty {
             let drained = services[index].leavers.filter { leaver in
                 guard let number = places.backend(leaver.address, of: index) else { return true }
-                let isCut = drains[services[index].reference(to: leaver)]?.cut != nil
+                let isCut = known.drains[services[index].reference(to: leaver)]?.cut != nil
                 return isCut || (report.flows[number]?.all ?? 0) == 0
             }
             guard !drained.isEmpty else { continue }
@@ -152,19 +159,21 @@ extension Controller {
                     continue
                 }
                 let reference = services[index].reference(to: leaver)
-                services[index].leavers.removeAll { $0.address == leaver.address }
-                drains[reference] = nil
-                progress[reference] = nil
-                unsettled.insert(index)
+                known.services[index].leavers.removeAll { $0.address == leaver.address }
+                known.drains[reference] = nil
+                known.maintenances[reference] = nil
+                known.progress[reference] = nil
+                known.unsettled.insert(index)
                 gone.append(reference)
             }
         }
         guard !gone.isEmpty else { return }
         settle()
         for reference in gone {
-            logger.notice("\(reference) has no flows any more, and is removed")
+            tell(
+                .notice, .drain, "\(reference) has no flows any more, and is removed", reference)
         }
-        do { try save() } catch { logger.error("\(error)") }
+        do { try save() } catch { trouble("\(error)") }
     }
 
     /// Those that slots of a service name.
@@ -179,9 +188,11 @@ extension Controller {
     }
 
     /// The plane's number of the backend that drains; nil: it has none.
-    func number(of drain: Drain) -> BackendID? {
-        guard let index = indices[drain.service],
-            let backend = services[index].backends.first(where: { $0.name == drain.backend })
+    func number(of drain: Drain) -> BackendID? { number(of: drain.reference) }
+
+    func number(of reference: BackendReference) -> BackendID? {
+        guard let index = known.indices[reference.service],
+            let backend = services[index].backends.first(where: { $0.name == reference.backend })
         else { return nil }
         return places.backend(backend.address, of: index)
     }
@@ -207,7 +218,7 @@ private struct BackendSet {
 private func text(_ moment: Date) -> String { moment.formatted(.iso8601) }
 
 /// What could have been meant, as far as it fits a line or two.
-private func choices(_ kind: String, _ names: [String]) -> String {
+func choices(_ kind: String, _ names: [String]) -> String {
     let most = 12
     let others = names.count > most ? " and \(names.count - most) others" : ""
     return names.isEmpty

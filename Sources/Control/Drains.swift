@@ -31,26 +31,6 @@ public struct Drain: Hashable, Sendable, Codable {
     var reference: BackendReference { BackendReference(service, backend) }
 }
 
-/// Why a drain is not what the operator asked for.
-public struct DrainRefusal: Error, Hashable, Sendable, CustomStringConvertible {
-    public enum Kind: Hashable, Sendable {
-        /// There is no such backend.
-        case unknown
-        /// It would do what nobody can want.
-        case conflict
-        /// It makes no sense.
-        case invalid
-    }
-
-    public var kind: Kind
-    public var description: String
-
-    public init(_ kind: Kind, _ description: String) {
-        self.kind = kind
-        self.description = description
-    }
-}
-
 /// How many flows a backend had left, lately.
 struct DrainProgress: Sendable {
     private var readings: [(taken: Date, left: Int)] = []

@@ -7,6 +7,7 @@ extension Controller {
     /// Goes through the recorded flows, moves slots on, ends drains, and sees to pressure on the
     /// flow table; to be called every second.
     public func tend() throws {
+        removeLeftovers()
         try forgiveLatencies()
         let events = try plane.flowEvents()
         notice(events)
@@ -28,7 +29,7 @@ extension Controller {
     /// needs no sweep.
     private func needsSweep(after events: FlowEvents) -> Bool {
         guard let swept, swept.report.entries == 0, swept.events == events else { return true }
-        return hasNATFlows || !drains.isEmpty
+        return known.hasNATFlows || !known.drains.isEmpty || !known.maintenances.isEmpty
     }
 
     private func orders() -> SweepOrders {
@@ -47,7 +48,8 @@ extension Controller {
     private func moveSlots(
         of moving: Set<ServiceID>, _ report: SweepReport, sweepStart: Duration
     ) {
-        let hastened = Set(drains.values.compactMap(number))
+        let hastened = Set(known.drains.values.compactMap(number)).union(
+            known.maintenances.keys.compactMap(number))
         let unused = unused(among: moving)
         var refusals: [String] = []
         for id in moving.sorted() {
@@ -63,7 +65,7 @@ extension Controller {
         // One line a second, however many services have the same trouble.
         guard let first = refusals.first else { return }
         let others = refusals.count > 1 ? " (and \(refusals.count - 1) others)" : ""
-        logger.error("slots do not move on, and are tried again: \(first)\(others)")
+        trouble("slots do not move on, and are tried again: \(first)\(others)")
     }
 
     /// Those that never had a packet, so that there is nothing to remember: when a service is new
@@ -101,7 +103,8 @@ extension Controller {
         defer { refusedUntilNow = refused }
         guard refused > refusedUntilNow else { return }
         if lastPressure.map({ uptime() - $0 > .seconds(60) }) ?? true {
-            logger.warning(
+            tell(
+                .warning, .pressure,
                 "the flow table has no room: new flows go where they need none",
                 metadata: ["refused": "\(events.refused)"])
         }
@@ -116,13 +119,14 @@ extension Controller {
         try plane.freeze(!isFrozen)
         isFrozen.toggle()
         if isFrozen {
-            logger.critical(
+            tell(
+                .critical, .pressure,
                 """
                 the flow table is nearly full (\(report.entries) of \(report.capacity) entries): \
                 new flows go where they need none
                 """)
         } else {
-            logger.notice("the flow table has room again: new flows get entries")
+            tell(.notice, .pressure, "the flow table has room again: new flows get entries")
         }
     }
 }

@@ -18,3 +18,8 @@ public struct Names: Hashable, Sendable {
         for leaver in watched.leavers { backends[leaver.address] = leaver.name }
     }
 }
+
+extension Controller {
+    /// How people call what the plane knows by numbers.
+    public func names() -> [ServiceID: Names] { places.indices.mapValues { Names(services[$0]) } }
+}

@@ -1,11 +1,11 @@
 public import Balancing
 public import Netlink
 public import Packets
+import Synchronization
 
 /// Finds the ways to the backends and follows their changes: routes, links and neighbours.
-public struct NextHopWatcher: Sendable {
-    private let addresses: [IPAddress]
-    private let interfaces: Set<String>
+public final class NextHopWatcher: Sendable {
+    private let wanted: Mutex<(addresses: [IPAddress], interfaces: Set<String>)>
     private let monitor: RouteMonitor
 
     /// What is known of the ways at a moment.
@@ -25,9 +25,14 @@ public struct NextHopWatcher: Sendable {
     ///   - addresses: Of the backends.
     ///   - interfaces: On which the program runs: answers leave by these and by their VLANs.
     public init(_ addresses: Set<IPAddress>, on interfaces: [String]) throws(Failure) {
-        self.addresses = addresses.sorted()
-        self.interfaces = Set(interfaces)
+        wanted = Mutex((addresses.sorted(), Set(interfaces)))
         monitor = try RouteMonitor()
+    }
+
+    /// Looks for other ways from now on.
+    public func follow(_ addresses: Set<IPAddress>, on interfaces: [String]) {
+        wanted.withLock { $0 = (addresses.sorted(), Set(interfaces)) }
+        monitor.prompt()
     }
 
     /// Reports what is known now, and again whenever something may have changed, until cancelled.
@@ -47,13 +52,15 @@ public struct NextHopWatcher: Sendable {
 
     private func look(_ socket: inout RouteSocket) throws -> News {
         let links = try socket.links()
+        let (addresses, interfaces) = wanted.withLock(\.self)
         var news = News(ways: [:], exits: exits(on: interfaces, among: links))
-        try findWays(over: links, &socket, &news)
+        try findWays(to: addresses, over: links, &socket, &news)
         return news
     }
 
     private func findWays(
-        over links: [LinkState], _ socket: inout RouteSocket, _ news: inout News
+        to addresses: [IPAddress], over links: [LinkState], _ socket: inout RouteSocket,
+        _ news: inout News
     ) throws {
         let neighbours = try socket.neighbours()
         let ours = try socket.addresses()

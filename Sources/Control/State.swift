@@ -19,10 +19,29 @@ public struct State: Hashable, Sendable, Codable {
 
     public var drains: [Drain]
     public var known: [Known]
+    public var maintenances: [Maintenance]
+    /// How services were called, by what clients address: `192.168.1.100:80/tcp`. So one that is
+    /// called otherwise is known.
+    public var services: [String: String]
 
-    public init(drains: [Drain] = [], known: [Known] = []) {
+    public init(
+        drains: [Drain] = [], known: [Known] = [], maintenances: [Maintenance] = [],
+        services: [String: String] = [:]
+    ) {
         self.drains = drains
         self.known = known
+        self.maintenances = maintenances
+        self.services = services
+    }
+
+    /// One that was saved before there was any maintenance has none.
+    public init(from decoder: any Decoder) throws {
+        let fields = try decoder.container(keyedBy: CodingKeys.self)
+        drains = try fields.decode([Drain].self, forKey: .drains)
+        known = try fields.decode([Known].self, forKey: .known)
+        maintenances =
+            try fields.decodeIfPresent([Maintenance].self, forKey: .maintenances) ?? []
+        services = try fields.decodeIfPresent([String: String].self, forKey: .services) ?? [:]
     }
 }
 
@@ -73,6 +92,7 @@ public struct StateFile: StateStore {
             try FileManager.default.createDirectory(
                 at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
             try encoder.encode(state).write(to: url, options: .atomic)
+            try restrict(url)
         } catch {
             throw Failure(
                 description: "cannot write \(path), in which drains outlive the controller: "
@@ -81,8 +101,14 @@ public struct StateFile: StateStore {
     }
 }
 
+/// Leaves a file to its owner.
+func restrict(_ file: URL) throws {
+    try FileManager.default.setAttributes(
+        [.posixPermissions: 0o600], ofItemAtPath: file.path(percentEncoded: false))
+}
+
 /// As the kernel says it, where it does.
-private func reason(_ error: any Error) -> String {
+func reason(_ error: any Error) -> String {
     guard let code = ((error as? CocoaError)?.underlying as? POSIXError)?.code.rawValue else {
         return "\(error)"
     }

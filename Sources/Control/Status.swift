@@ -13,16 +13,46 @@ public struct Status: Hashable, Sendable, Codable {
     public var services: [Service]
     /// What is remembered of flows.
     public var flowTable: FlowTable
+    /// What counts, and since when.
+    public var configuration: Configuration
 
     public init(
         taken: Date, interval: Double? = nil, interfaces: [Interface], services: [Service],
-        flowTable: FlowTable = FlowTable()
+        flowTable: FlowTable = FlowTable(), configuration: Configuration = Configuration()
     ) {
         self.taken = taken
         self.interval = interval
         self.interfaces = interfaces
         self.services = services
         self.flowTable = flowTable
+        self.configuration = configuration
+    }
+
+    /// The generation that counts, and how it came about.
+    public struct Configuration: Hashable, Sendable, Codable {
+        public var generation: Int
+        /// When it was applied, for whom and why: as ``Generation`` has it.
+        public var applied: Date?
+        public var by: String?
+        public var cause: String?
+        /// Why the last one that was asked for was refused, and when; nil: it was not.
+        public var refusal: String?
+        public var refused: Date?
+        /// How many changes of configuration were refused since the start.
+        public var refusals = 0
+        /// How long the last change of any table took, in seconds.
+        public var applySeconds: Double?
+        /// Slot tables that were worked out since the start.
+        public var tablesBuilt = 0
+
+        public init(
+            generation: Int = 0, applied: Date? = nil, by: String? = nil, cause: String? = nil
+        ) {
+            self.generation = generation
+            self.applied = applied
+            self.by = by
+            self.cause = cause
+        }
     }
 
     /// What is remembered of flows; docs/consistency.md.
@@ -34,15 +64,40 @@ public struct Status: Hashable, Sendable, Codable {
         public var events: FlowEvents
         /// Whether it is so full that new flows make no entries.
         public var isFrozen: Bool
+        public var states: States
 
         public init(
             entries: Int = 0, capacity: Int = 0, events: FlowEvents = FlowEvents(),
-            isFrozen: Bool = false
+            isFrozen: Bool = false, states: States = States()
         ) {
             self.entries = entries
             self.capacity = capacity
             self.events = events
             self.isFrozen = isFrozen
+            self.states = states
+        }
+
+        /// How many flows are recorded in each state, as the last sweep found them: the entries,
+        /// and those of `full-nat`, which have ports of a NAT address in their place.
+        public struct States: Hashable, Sendable, Codable {
+            public var halfOpen = 0
+            public var established = 0
+            public var closing = 0
+            public var datagrams = 0
+            /// No flows, but which backend a client has.
+            public var affinity = 0
+
+            public init() {}
+
+            init(_ report: SweepReport) {
+                for flows in report.flows.values {
+                    halfOpen += flows.halfOpen
+                    established += flows.established
+                    closing += flows.closing
+                    datagrams += flows.datagrams
+                }
+                affinity = report.affinities
+            }
         }
     }
 
@@ -107,6 +162,8 @@ public struct Status: Hashable, Sendable, Codable {
         /// Of its own; nil: it takes packets at the service's ports.
         public var port: UInt16?
         public var weight: UInt16
+        /// The weight that the file says, if that is another one.
+        public var weightOfFile: UInt16?
         public var health: Condition
         public var way: Way
         /// How many slots it owns, and which part of all slots that is.
@@ -126,6 +183,8 @@ public struct Status: Hashable, Sendable, Codable {
         public var isLeaving = false
         /// Nil: nobody has ordered it.
         public var drain: Drain?
+        /// Nil: it is not being worked on.
+        public var maintenance: Maintenance?
         /// What was forwarded to it.
         public var traffic: Traffic
     }
@@ -143,6 +202,20 @@ public struct Status: Hashable, Sendable, Codable {
         public var secondsLeft: Double?
         /// Whether no flow is left, not even one that has been silent since: it may be removed.
         public var isOver: Bool
+    }
+
+    /// That a backend is being worked on, and gets no new flows.
+    public struct Maintenance: Hashable, Sendable, Codable {
+        public var since: Date
+        /// As it was given; nil: none was.
+        public var reason: String?
+        public var by: String
+
+        public init(since: Date, reason: String? = nil, by: String) {
+            self.since = since
+            self.reason = reason
+            self.by = by
+        }
     }
 
     /// What the probes say of a backend.

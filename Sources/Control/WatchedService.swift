@@ -15,13 +15,16 @@ struct WatchedService: Sendable {
     /// Backends that are not in the configuration any more, and keep their flows until these end.
     var leavers: [Backend]
 
+    /// - Parameters:
+    ///   - formerName: How it was called before.
+    ///   - legacy: What was there before.
     init(
-        _ service: Service, slotCount: Int, in contents: PlaneContents, names: [State.Known],
+        _ service: Service, formerly formerName: String?, slotCount: Int, after legacy: Legacy,
         _ tables: inout TableCache
     ) {
         self.service = service
         keys = service.frontend.keys
-        leavers = Self.leavers(of: service, with: keys, in: contents, names: names)
+        leavers = legacy.leavers(of: service, formerly: formerName, with: keys)
         members = service.backends.map {
             SlotTable.Member(address: $0.address, weight: $0.weight)
         }
@@ -80,6 +83,18 @@ struct WatchedService: Sendable {
         }
     }
 
+    /// Maintenance follows its backend's address, too.
+    func maintenances(after earlier: [Maintenance]) -> [Maintenance] {
+        let known = Dictionary(
+            earlier.filter { $0.service == service.name }.map { ($0.address, $0) },
+            uniquingKeysWith: { $1 })
+        return backends.compactMap { backend in
+            var maintenance = known["\(backend.address)"]
+            maintenance?.backend = backend.name
+            return maintenance
+        }
+    }
+
     /// What the plane is to hold.
     ///
     /// - Parameters:
@@ -104,9 +119,12 @@ struct WatchedService: Sendable {
                     load: PlaneContents.Load(
                         limit: backends[index].maxConnections ?? 0,
                         weight: index < weights.count ? weights[index] : 1,
-                        isClosed: readiness[index] == 0, isLost: isLost))
+                        isClosed: readiness[index] == 0 && !membership.standings[index].standsIn,
+                        isLost: isLost))
             },
-            slots: slots, turnLength: turns)
+            slots: slots, turnLength: turns,
+            standIns: Set(
+                backends.indices.filter { membership.standings[$0].standsIn && !isCut[$0] }))
     }
 
     /// What costs are divided by, where they are compared.
@@ -118,26 +136,36 @@ struct WatchedService: Sendable {
     }
 }
 
-extension WatchedService {
+/// What a plane holds of services, and how people called it.
+struct Legacy {
+    private let contents: PlaneContents
+    private let records: [ServiceID: [PlaneContents.Backend]]
+    /// By service and address.
+    private let names: [String: [String: String]]
+
+    init(_ contents: PlaneContents, names: [State.Known]) {
+        self.contents = contents
+        records = Dictionary(grouping: contents.backends.values, by: \.service)
+        self.names = Dictionary(grouping: names, by: \.service).mapValues { known in
+            Dictionary(
+                known.map { ($0.address, $0.backend) }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
     /// The backends that the plane holds for a service whose configuration does not have them.
-    private static func leavers(
-        of service: Service, with keys: [ServiceKey], in contents: PlaneContents,
-        names: [State.Known]
+    func leavers(
+        of service: Service, formerly formerName: String?, with keys: [ServiceKey]
     ) -> [Backend] {
         guard let id = contents.service(withMostOf: keys) else { return [] }
         let configured = Set(service.backends.map(\.address))
         var taken = Set(service.backends.map(\.name))
-        return contents.backends.values
-            .filter { $0.service == id && !configured.contains($0.address) }
+        return records[id, default: []]
+            .filter { !configured.contains($0.address) }
             .sorted { $0.address < $1.address }
             .map { record in
-                let known = names.first {
-                    $0.service == service.name && $0.address == "\(record.address)"
-                }
+                let known = formerName.flatMap { names[$0]?["\(record.address)"] }
                 // Another backend may have its name now.
-                let name =
-                    known.map(\.backend).flatMap { taken.contains($0) ? nil : $0 }
-                    ?? "\(record.address)"
+                let name = known.flatMap { taken.contains($0) ? nil : $0 } ?? "\(record.address)"
                 taken.insert(name)
                 return Backend(
                     name: name, address: record.address, weight: 0, port: record.port)

@@ -119,6 +119,10 @@ final class Scenario {
     /// The controller, which has just been made, learns what there is to know.
     private func takeOver() async throws {
         try await controller.start()
+        try await hearOfAll()
+    }
+
+    private func hearOfAll() async throws {
         await controller.take(
             Dictionary(uniqueKeysWithValues: servers.map { ($0.address, way(to: $0)) }))
         for index in servers.indices.shuffled(using: &random) { await probe(index, times: 2) }
@@ -275,7 +279,23 @@ final class Scenario {
                 .randomElement(using: &random) ?? .maglev
             history.append("schedule by \(turning)")
         }
-        await restart(killedAfter: chance(3) ? Int.random(in: 0...10, using: &random) : nil)
+        let steps = chance(3) ? Int.random(in: 0...10, using: &random) : nil
+        guard chance(2) else { return await restart(killedAfter: steps) }
+        await reconfigure(killedAfter: steps)
+    }
+
+    /// The controller that there is reads another file.
+    private func reconfigure(killedAfter steps: Int?) async {
+        history.append("  without a restart")
+        plane.kill(after: steps)
+        do {
+            try await controller.reconfigure(to: Self.desired(servers, turning))
+            guard !plane.isDead else { return await restart() }
+            try await hearOfAll()
+        } catch {
+            history.append("  killed while it read the file")
+        }
+        if steps != nil { await restart() }
     }
 
     /// A controller like the one before takes its place.

@@ -107,6 +107,18 @@ final class SimulatedPlane: DataPlane, @unchecked Sendable {
         return sweep.result()
     }
 
+    func flows(_ query: FlowQuery) -> RecordedFlows {
+        var scan = FlowScan(query)
+        let entries = entries
+        let now = FlowEpoch(
+            (milliseconds * 1_000_000) >> UInt64(MARTLET_FLOW_TICK_SHIFT.rawValue))
+        scan.run(over: entries, count: entries.count, now: now) {
+            simulation_service_of(world, UInt32($0)) != 0
+        }
+        let isLast = scan.position >= entries.count
+        return RecordedFlows(flows: scan.flows, next: isLast ? nil : UInt64(scan.position))
+    }
+
     private var entries: Entries {
         Entries(
             words: simulation_entries(world), count: Int(simulation_entry_count(world)))

@@ -12,8 +12,8 @@ struct DrainTests {
 
     private func refusal(
         _ order: () async throws -> Void
-    ) async throws -> DrainRefusal {
-        try #require(await #expect(throws: DrainRefusal.self) { try await order() })
+    ) async throws -> Refusal {
+        try #require(await #expect(throws: Refusal.self) { try await order() })
     }
 
     @Test func `a drained backend keeps its flows and gets no new ones, until it is undrained`()

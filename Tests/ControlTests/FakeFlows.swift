@@ -60,6 +60,25 @@ struct FakeFlows {
         entries = entries.filter { !backends.contains($0.value) }
     }
 
+    /// All are established, and idle for as many seconds as their number says. The cursor is the
+    /// number of the first flow that is not told.
+    func page(_ query: FlowQuery, _ contents: PlaneContents) -> RecordedFlows {
+        let flows = entries.filter { $0.key.flow.number >= query.cursor }
+            .sorted { $0.key.flow.number < $1.key.flow.number }
+            .filter { query.backends?.contains($0.value) ?? true }
+            .filter { _ in query.states?.contains(.established) ?? true }
+        let page = flows.prefix(query.limit)
+        return RecordedFlows(
+            flows: page.map { place, backend in
+                let slots = contents.services[place.service]?.slots.count ?? 1
+                return RecordedFlow(
+                    backend: backend, state: .established, slot: place.flow.number % slots,
+                    idle: .seconds(place.flow.number))
+            },
+            next: page.count < flows.count
+                ? page.last.map { UInt64($0.key.flow.number) + 1 } : nil)
+    }
+
     mutating func sweep(_ orders: SweepOrders, _ contents: PlaneContents) -> SweepReport {
         var report = SweepReport()
         report.capacity = 1 << 21

@@ -46,6 +46,10 @@ final class FakePlane: DataPlane {
         }
     }
 
+    func flows(_ query: FlowQuery) -> RecordedFlows {
+        state.withLock { $0.flows.page(query, $0.contents) }
+    }
+
     func flowEvents() -> FlowEvents { state.withLock(\.flows.events) }
 
     func freeze(_ isFrozen: Bool) { state.withLock { $0.isFrozen.append(isFrozen) } }

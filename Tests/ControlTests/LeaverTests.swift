@@ -121,7 +121,7 @@ struct LeaverTests {
 
     @Test func `it comes back by being added to the file, and not by an order`() async throws {
         let (stage, flows) = try await leaving()
-        let refused = await #expect(throws: DrainRefusal.self) {
+        let refused = await #expect(throws: Refusal.self) {
             try await stage.controller.undrain(Self.leaver)
         }
         #expect(

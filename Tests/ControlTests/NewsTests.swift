@@ -121,13 +121,13 @@ struct NewsTests {
         desired.services[0].panicThreshold = 50
         let stage = try await Stage(desired)
         await stage.tell(result(false), of: 0)
-        #expect(stage.log.take() == ["notice: web/server-a is down: refused"])
+        #expect(stage.log.take() == ["warning: web/server-a is down: refused"])
         #expect(try await stage.status().isPanicking == false)
         await stage.tell(silence, of: 1)
         #expect(
             stage.log.take() == [
                 "critical: web panics: too few backends are up, so their health is ignored",
-                "notice: web/server-b is down: no answer in 500 ms",
+                "warning: web/server-b is down: no answer in 500 ms",
             ])
         let service = try await stage.status()
         #expect(service.isPanicking)

@@ -104,12 +104,12 @@ struct RandomEventsTests {
             do {
                 try await stage.controller.undrain(backend)
                 return "\(name) is undrained"
-            } catch is DrainRefusal {}
+            } catch is Refusal {}
             do {
                 try await stage.controller.drain(
                     backend, deadline: isShort ? stage.now + 1800 : nil)
                 return "\(name) is drained\(isShort ? " for half an hour" : "")"
-            } catch is DrainRefusal {
+            } catch is Refusal {
                 return "\(name) is not drained"
             }
         }
@@ -129,12 +129,19 @@ struct RandomEventsTests {
             let scheduler =
                 [Scheduler.maglev, .maglev, .roundRobin, .leastConnections]
                 .randomElement(using: &dice) ?? .maglev
-            try await stage.restart {
-                $0.services[0].backends = backends
-                $0.services[0].scheduler = scheduler
+            let isRestart = Bool.random(using: &dice)
+            let change = { (desired: inout DesiredState) in
+                desired.services[0].backends = backends
+                desired.services[0].scheduler = scheduler
+            }
+            if isRestart {
+                try await stage.restart(change)
+            } else {
+                try await stage.reconfigure(change)
             }
             let names = backends.map(\.name).joined(separator: " ")
-            return "the file is changed: \(scheduler.rawValue), \(names)"
+            return "the file is \(isRestart ? "changed" : "read anew"): "
+                + "\(scheduler.rawValue), \(names)"
         }
 
         /// Living flows send something within the keep-alive.

@@ -19,18 +19,21 @@ final class Stage {
     private(set) var controller: Controller<FakePlane>
 
     /// All backends are reachable and up.
-    init(_ desired: DesiredState = web(check: nil)) async throws {
+    init(
+        _ desired: DesiredState = web(check: nil), from configuration: Configuration? = nil
+    ) async throws {
         self.desired = desired
-        controller = try Self.controller(desired, plane, store, log, clock)
+        controller = try Self.controller(desired, configuration, plane, store, log, clock)
         try await begin()
     }
 
     private static func controller(
-        _ desired: DesiredState, _ plane: FakePlane, _ store: MemoryStore, _ log: LogBook,
+        _ desired: DesiredState, _ configuration: Configuration?, _ plane: FakePlane,
+        _ store: MemoryStore, _ log: LogBook,
         _ clock: TestClock
     ) throws -> Controller<FakePlane> {
         try Controller(
-            desired, on: plane,
+            desired, from: configuration, on: plane,
             logger: Logger(label: "tests", factory: { _ in LogBookHandler(book: log) }),
             store: store, slotCount: slots, now: { clock.now }, uptime: { clock.uptime })
     }
@@ -56,8 +59,20 @@ final class Stage {
         probed: Set<Int> = [], _ change: (inout DesiredState) -> Void = { _ in }
     ) async throws {
         change(&desired)
-        controller = try Self.controller(desired, plane, store, log, clock)
+        controller = try Self.controller(desired, nil, plane, store, log, clock)
         try await controller.start()
+        let known = desired.services.flatMap(\.backends).map(\.address)
+        await controller.take(
+            Dictionary(known.map { ($0, hop(1)) }, uniquingKeysWith: { first, _ in first }))
+        for place in probed.sorted() { await tell(result(true), of: place) }
+    }
+
+    /// The controller goes on with `change` of the file.
+    func reconfigure(
+        probed: Set<Int> = [], _ change: (inout DesiredState) -> Void
+    ) async throws {
+        change(&desired)
+        try await controller.reconfigure(to: desired)
         let known = desired.services.flatMap(\.backends).map(\.address)
         await controller.take(
             Dictionary(known.map { ($0, hop(1)) }, uniquingKeysWith: { first, _ in first }))
