@@ -1,6 +1,7 @@
 import BPF
 public import CDatapath
 import Model
+import ModelMaps
 import Packets
 import SeededRandom
 import XDPPlane
@@ -228,7 +229,7 @@ private struct Run {
         tables.apply(outcome)
         expected.add(outcome, bytes: frame.count)
         let result = try plane.program.run(on: frame)
-        let agree = result.action == code(outcome.action) && result.packet == outcome.frame
+        let agree = result.action == outcome.action.code && result.packet == outcome.frame
         return (outcome, result, agree)
     }
 
@@ -274,8 +275,7 @@ private struct Run {
     /// Whether the flow that the model has changed is the same in the tables.
     private func flowAgrees(_ outcome: Outcome) throws -> Bool {
         guard let place = outcome.flowChange?.place,
-            let table = try plane.tables.natTables.inner(
-                for: place.address, key: UInt32.self, value: martlet_nat_bucket.self)
+            let table = try plane.natTable(place.address)
         else { return true }
         let found = NATCell(at: place.port, of: try MappedArray<UInt64>(table))
         return tables.nat.flows[place].map { found.isLike(NATCell($0)) } ?? found.isFree
@@ -315,15 +315,6 @@ private struct Run {
 /// The name of a verdict, as the counters have it.
 public func name(_ verdict: martlet_verdict) -> String {
     unsafe martlet_verdict_name(verdict.rawValue).map { unsafe String(cString: $0) } ?? "none"
-}
-
-private func code(_ action: Outcome.Action) -> UInt32 {
-    switch action {
-    case .drop: 1
-    case .pass: 2
-    case .transmit: 3
-    case .redirect: 4
-    }
 }
 
 extension martlet_fragment_key {

@@ -1,7 +1,7 @@
 import BPF
-import Balancing
 import CDatapath
 import Model
+import ModelMaps
 import Packets
 import SeededRandom
 import XDPPlane
@@ -221,37 +221,5 @@ extension Model.Tables {
         }
         for id in loads.keys { loads[id]?.flows = state.openFlows[id] ?? 0 }
         for id in turns.keys { turns[id]?.taken = state.turnsTaken[id] ?? 0 }
-    }
-
-    /// Writes what §6 goes by into the maps of a plane.
-    func writeFlows(into plane: XDPPlane) throws {
-        let words = try MappedArray<UInt64>(plane.tables.flows)
-        for (bucket, entries) in flows {
-            for (lane, word) in entries.enumerated() { words[8 * Int(bucket) + lane] = word }
-        }
-        for (id, load) in loads {
-            try plane.tables.backendLoads.set(martlet_load(load), for: id)
-        }
-        for (id, turns) in turns {
-            try plane.tables.turns.set(
-                martlet_turns(taken: turns.taken, length: turns.length, unused: 0), for: id)
-        }
-    }
-
-    /// Those of services that have at most `count`.
-    func writeSlots(into plane: XDPPlane, upTo count: Int) throws {
-        for (service, words) in slots where words.count <= count {
-            let slots = try MappedArray<UInt32>(plane.slots(of: ServiceID(service)))
-            for (index, word) in words.enumerated() { slots[index] = word }
-        }
-    }
-}
-
-extension martlet_load {
-    fileprivate init(_ load: Model.Tables.Load) {
-        self.init(
-            flows: load.flows, limit: load.limit, latency: load.latency, weight: load.weight,
-            flags: (load.isClosed ? UInt16(MARTLET_LOAD_CLOSED.rawValue) : 0)
-                | (load.isLost ? UInt16(MARTLET_LOAD_LOST.rawValue) : 0))
     }
 }

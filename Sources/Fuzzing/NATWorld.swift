@@ -1,6 +1,7 @@
 import BPF
 import CDatapath
 import Model
+import ModelMaps
 import Packets
 import SeededRandom
 import XDPPlane
@@ -152,116 +153,15 @@ extension World {
     }
 }
 
-// MARK: - Into the maps, and out of them
-
-extension World {
-    func writeNAT(into plane: XDPPlane) throws {
-        try KernelNetwork.forward(tables.kernel.forwards)
-        for (interface, number) in tables.egressNumbers {
-            try plane.tables.egressNumbers.set(number, for: interface)
-        }
-        for (from, to) in tables.nat.returns {
-            try plane.tables.natReturns.set(
-                martlet_nat_return(
-                    vip: martlet_address(Places.v6(mapped(to.vip))), port: to.port.bigEndian,
-                    zero: 0),
-                for: martlet_nat_key(
-                    backend: martlet_address(Places.v6(mapped(from.address))),
-                    port: from.port.bigEndian, protocol: from.transport, zero: 0))
-        }
-        for (number, address) in tables.nat.addresses {
-            try plane.tables.natSources.set(
-                martlet_address(Places.v6(mapped(address))), for: number)
-        }
-        for (address, number) in tables.nat.numbers {
-            try plane.tables.natAddresses.set(
-                number, for: martlet_address(Places.v6(mapped(address))))
-        }
-        for (index, share) in tables.nat.shares {
-            try plane.tables.natShares.set(
-                martlet_nat_share(owner: UInt16(share.owner), former: UInt16(share.former)),
-                for: UInt32(index))
-        }
-        for number in tables.nat.tables {
-            let table = try Map<UInt32, martlet_nat_bucket>(
-                creating: .array, named: "nat", capacity: Int(MARTLET_NAT_BUCKETS.rawValue),
-                flags: .mappable)
-            let words = try MappedArray<UInt64>(table)
-            for (place, flow) in tables.nat.flows where place.address == number {
-                NATCell(flow).write(at: place.port, of: words)
-            }
-            try plane.tables.natTables.set(inner: table, for: number)
-        }
-    }
-}
-
-/// A flow as the words of a table: the one with its state, and eight that tell the rest.
-struct NATCell: Equatable {
-    var word: UInt64
-    var rest: [UInt64]
-
-    init(_ flow: NATFlow) {
-        word =
-            UInt64(flow.tag) << UInt64(MARTLET_NAT_TAG_SHIFT.rawValue)
-            | UInt64(flow.used) << UInt64(MARTLET_NAT_TIME_SHIFT.rawValue) | UInt64(flow.state)
-        var hop = martlet_next_hop()
-        if let lastHop = flow.lastHop {
-            let mac = lastHop.neighbour
-            hop = martlet_next_hop(
-                mac: (mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]),
-                egress: UInt16(lastHop.egress))
-        }
-        let record = martlet_nat_flow(
-            client: martlet_address(Places.v6(mapped(flow.client.address))),
-            vip: martlet_address(Places.v6(mapped(flow.vip.address))),
-            backend: martlet_address(Places.v6(mapped(flow.backend.address))),
-            client_port: flow.client.port.bigEndian, vip_port: flow.vip.port.bigEndian,
-            backend_port: flow.backend.port.bigEndian, backend_id: UInt16(flow.backendID),
-            last_hop: hop)
-        rest = unsafe withUnsafeBytes(of: record) { bytes in
-            unsafe Array(bytes.bindMemory(to: UInt64.self))
-        }
-    }
-
-    private static let wordsOfBucket = 72
-
-    init(at port: UInt16, of words: borrowing MappedArray<UInt64>) {
-        let (first, lane) = Self.position(port)
-        word = words[first + lane]
-        rest = []
-        for index in 0..<8 { rest.append(words[first + 8 + 8 * lane + index]) }
-    }
-
-    func write(at port: UInt16, of words: borrowing MappedArray<UInt64>) {
-        let (first, lane) = Self.position(port)
-        words[first + lane] = word
-        for (index, value) in rest.enumerated() { words[first + 8 + 8 * lane + index] = value }
-    }
-
-    private static func position(_ port: UInt16) -> (first: Int, lane: Int) {
-        (Int(port) / 8 * wordsOfBucket, Int(port) % 8)
-    }
-
-    var isFree: Bool { word & UInt64(MARTLET_NAT_STATE.rawValue) == 0 }
-
-    /// Whether it is `other`, give or take the moment at which the clock was read.
-    func isLike(_ other: NATCell) -> Bool {
-        let shift = UInt64(MARTLET_NAT_TIME_SHIFT.rawValue)
-        let mask = UInt64(1) << UInt64(MARTLET_NAT_TIME_BITS.rawValue) - 1
-        let apart = ((word >> shift) &- (other.word >> shift)) & mask
-        let isSameTime = apart <= 2 || apart >= mask - 1
-        return isSameTime && (word ^ other.word) & ~(mask << shift) == 0 && rest == other.rest
-    }
-}
+// MARK: - Out of the maps
 
 extension XDPPlane {
     /// Where the flows in the tables are others than `expected`; nil: nowhere.
     func firstDifference(from expected: NAT) throws -> NAT.Place? {
         for number in expected.tables.sorted() {
-            guard
-                let table = try tables.natTables.inner(
-                    for: number, key: UInt32.self, value: martlet_nat_bucket.self)
-            else { return NAT.Place(address: number, port: 0) }
+            guard let table = try natTable(number) else {
+                return NAT.Place(address: number, port: 0)
+            }
             let words = try MappedArray<UInt64>(table)
             for port in 0...UInt16.max {
                 let found = NATCell(at: port, of: words)

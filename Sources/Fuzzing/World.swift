@@ -1,7 +1,5 @@
-import BPF
-import Balancing
-import CDatapath
 import Model
+import ModelMaps
 import Packets
 import SeededRandom
 import XDPPlane
@@ -151,137 +149,13 @@ struct World {
 extension World {
     /// Writes the tables into the maps of a plane that holds nothing.
     func write(into plane: XDPPlane) throws {
-        try tables.writeSettings(into: plane)
-        for (id, egress) in tables.egresses {
-            try plane.tables.egresses.set(martlet_egress(egress), for: id)
-        }
-        for (id, backend) in tables.backends {
-            try plane.tables.backends.set(martlet_backend(backend), for: id)
-        }
-        try writeSlots(into: plane)
-        try writeVIPs(into: plane)
-        try writeNAT(into: plane)
-        try tables.writeFlows(into: plane)
-        for (key, service) in tables.services {
-            let value = martlet_service(service)
-            switch key.address {
-            case .v4(let address):
-                try plane.tables.servicesV4.set(
-                    value,
-                    for: martlet_service_v4(
-                        address: address.number.bigEndian, port: key.port.bigEndian,
-                        protocol: key.transport, zero: 0))
-            case .v6:
-                try plane.tables.servicesV6.set(
-                    value,
-                    for: martlet_service_v6(
-                        address: martlet_address(key.address), port: key.port.bigEndian,
-                        protocol: key.transport, zero: 0))
-            }
-        }
+        try KernelNetwork.forward(tables.kernel.forwards)
+        try tables.write(into: plane)
         try writeIndex(into: plane)
-        for rule in tables.access {
-            try plane.tables.access.set(
-                rule.isAllowed ? MARTLET_ACCESS_ALLOW.rawValue : MARTLET_ACCESS_DENY.rawValue,
-                for: martlet_access_key(
-                    prefix_bits: UInt32(32 + rule.prefix.length), service: rule.service,
-                    source: martlet_address(Places.v6(rule.prefix.bits))))
-        }
     }
 
     /// In some worlds no key has a place there: every packet looks into the hash maps.
     private func writeIndex(into plane: XDPPlane) throws {
         if allBucketsOverflow { try plane.overflowIndex() } else { try plane.rebuildIndex() }
     }
-
-    private func writeSlots(into plane: XDPPlane) throws {
-        for (service, words) in tables.slots {
-            try plane.addSlots(to: ServiceID(service), count: words.count)
-        }
-        try tables.writeSlots(into: plane, upTo: .max)
-    }
-
-    private func writeVIPs(into plane: XDPPlane) throws {
-        for vip in tables.vips {
-            var flags: UInt32 = 0
-            if vip.answersEcho { flags |= MARTLET_VIP_ANSWERS_ECHO.rawValue }
-            if vip.dropsOthers { flags |= MARTLET_VIP_DROPS_OTHERS.rawValue }
-            try plane.tables.vips.set(
-                martlet_vip(base: martlet_address(vip.base), flags: flags),
-                for: martlet_vip_key(
-                    prefix_bits: UInt32(vip.prefix.length),
-                    address: martlet_address(Places.v6(vip.prefix.bits))))
-        }
-        let filter = try MappedArray<UInt64>(plane.tables.vipFilter)
-        for bit in tables.filter { filter[bit / 64] |= 1 << UInt64(bit % 64) }
-    }
-}
-
-extension Model.Tables {
-    func writeSettings(into plane: XDPPlane) throws {
-        let flags: [(Bool, martlet_setting)] = [
-            (repliesAreRedirected, MARTLET_SETTING_REDIRECT_REPLIES),
-            (nat.asksReturns, MARTLET_SETTING_NAT_RETURNS),
-            (nat.asksAddresses, MARTLET_SETTING_NAT_ADDRESSES),
-            (isFrozen, MARTLET_SETTING_FROZEN),
-        ]
-        try plane.tables.settings.set(
-            martlet_settings(
-                abi: UInt32(MARTLET_ABI),
-                flags: flags.filter(\.0).reduce(0) { $0 | $1.1.rawValue }, hash_key: hashKey,
-                flow_mask: flowMask, unused: 0), for: 0)
-    }
-}
-
-extension martlet_service {
-    fileprivate init(_ service: Model.Tables.Service) {
-        let flags: [(Bool, martlet_service_flag)] = [
-            (service.hasAccessList, MARTLET_SERVICE_HAS_ACCESS_LIST),
-            (service.deniesOthers, MARTLET_SERVICE_DENIES_OTHERS),
-            (service.isFullNAT, MARTLET_SERVICE_FULL_NAT),
-            (service.tracks, MARTLET_SERVICE_TRACKS),
-            (service.hasClientAffinity, MARTLET_SERVICE_CLIENT_AFFINITY),
-            (service.isRoundRobin, MARTLET_SERVICE_ROUND_ROBIN),
-            (service.isLeastCost, MARTLET_SERVICE_LEAST_COST),
-        ]
-        self.init(
-            id: UInt16(service.id),
-            flags: UInt16(flags.filter(\.0).reduce(0) { $0 | $1.1.rawValue }),
-            slot_mask: service.slotMask)
-    }
-}
-
-extension martlet_egress {
-    fileprivate init(_ egress: Model.Tables.Egress) {
-        func tag(_ index: Int) -> martlet_vlan {
-            guard index < egress.tags.count else { return martlet_vlan() }
-            let tag = egress.tags[index]
-            return martlet_vlan(protocol: tag.type.bigEndian, control: tag.control.bigEndian)
-        }
-        self.init(
-            interface: egress.interface, mtu: UInt16(egress.mtu), mac: tuple(egress.address),
-            flags: egress.isRedirectedBack ? MARTLET_EGRESS_REDIRECT_BACK.rawValue : 0,
-            vlan: (tag(0), tag(1)))
-    }
-}
-
-extension martlet_backend {
-    fileprivate init(_ backend: Model.Tables.Backend) {
-        self.init()
-        next_hop = martlet_next_hop(
-            mac: tuple(backend.neighbour), egress: UInt16(backend.egress))
-        service = backend.service
-        forwarding = UInt8(backend.forwarding)
-        family = backend.address.family.rawValue
-        tunnel_port = backend.tunnelPort.bigEndian
-        port = backend.port.bigEndian
-        mtu = UInt16(backend.mtu)
-        address = martlet_address(backend.address)
-        source = martlet_address(backend.source)
-        source_entropy = backend.sourceEntropy.bigEndian
-    }
-}
-
-private func tuple(_ mac: [UInt8]) -> (UInt8, UInt8, UInt8, UInt8, UInt8, UInt8) {
-    (mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
 }

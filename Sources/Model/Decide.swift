@@ -36,6 +36,16 @@ public struct Outcome: Sendable {
     public var flow: Flow?
     public var hash: UInt64?
     public var slot: UInt32?
+    /// What it was found to have, as it was before: its entry, the affinity of its client, and its
+    /// flow of `full-nat` with its place.
+    public var entry: FlowEntry?
+    public var affinity: FlowEntry?
+    public var natFlow: (place: NAT.Place, flow: NATFlow)?
+    /// The owners among which the backend of a new flow was chosen, in the order in which they
+    /// were tried; 0: nobody.
+    public var tried: [UInt32] = []
+    /// The backend that it was to go to, whether it gets there or not.
+    public var chosen: UInt32?
 }
 
 /// What it does with `frame`, which came in by `interface`: docs/life-of-a-packet.md.
@@ -146,6 +156,7 @@ struct Decision {
         case .verdict(let verdict): return end(verdict)
         case .backend(let chosen, let at): (id, place) = (chosen, at)
         }
+        outcome.chosen = id
         guard let backend = tables.backends[id], backend.service == service.id else {
             return end(MARTLET_DROP_BROKEN_TABLE)
         }

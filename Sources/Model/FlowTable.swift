@@ -115,6 +115,7 @@ extension Decision {
     mutating func lookUp(_ flow: SlottedFlow) -> Choice {
         let found = find(flow.hash, in: flow) { $0 != MARTLET_FLOW_AFFINITY }
         if let (place, entry) = found {
+            outcome.entry = entry
             guard packet.isNewFlow, entry.state == MARTLET_FLOW_CLOSING else {
                 if !isError { renew(entry, at: place) }
                 return .backend(entry.backend, place: nil)

@@ -195,6 +195,9 @@ extension Decision {
         let places = NATPlaces(hash: hash, family: packet.family)
         let share = tables.nat.shares[places.share] ?? NAT.Share(owner: 0, former: 0)
         let found = find(places, in: share)
+        outcome.natFlow = found.flatMap { place in
+            tables.nat.flows[place].map { (place, $0) }
+        }
         if let found, let flow = tables.nat.flows[found], flow.isBeingMade {
             return .verdict(MARTLET_DROP_NAT_BUSY)
         }

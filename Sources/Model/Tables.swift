@@ -258,7 +258,7 @@ public struct Prefix: Hashable, Sendable {
         self.length = length
     }
 
-    func covers(_ address: IPAddress) -> Bool {
+    package func covers(_ address: IPAddress) -> Bool {
         length == 0 || (mapped(address) ^ bits) >> UInt128(128 - length) == 0
     }
 }
