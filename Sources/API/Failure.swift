@@ -15,6 +15,12 @@ public struct Failure: Error, Hashable, Sendable, CustomStringConvertible {
         description = text(operation, object, reason, cure)
     }
 
+    /// Several at once.
+    init(all failures: [Failure]) {
+        code = 0
+        description = failures.map(\.description).joined(separator: "\n")
+    }
+
     init(_ operation: String, _ object: String, code: Int32, cure: String?) {
         self.code = code
         let reason = unsafe "\(String(cString: strerror(code))) (\(code))"

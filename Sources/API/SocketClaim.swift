@@ -8,7 +8,8 @@ import Synchronization
 /// process may do the same. The kernel ends the claim with the process, however that ends.
 final class SocketClaim: Sendable {
     private let socket: SocketPath
-    private let madeDirectory: Bool
+    /// Whether the socket's directory was missing.
+    let madeDirectory: Bool
     /// Nil: released.
     private let descriptor: Mutex<Int32?>
 

@@ -1,4 +1,5 @@
 import Glibc
+import Logging
 import NIOCore
 import NIOPosix
 
@@ -65,8 +66,25 @@ public struct SocketPath: Sendable, Hashable {
         throw isTaken
     }
 
-    /// Lets the group in, once the socket is there.
-    func open() { _ = unsafe chmod(path, Self.mode) }
+    /// Whose members may do everything with the controller.
+    private static let group = "martlet"
+
+    /// Lets the group in, once the socket is there; into the directory too if that was made for it.
+    func open(directoryIsOurs: Bool, _ logger: Logger) {
+        if let group = Accounts.group(called: Self.group) {
+            let nobody = uid_t.max
+            let paths = [path] + (directoryIsOurs ? [directory] : [])
+            for name in paths where unsafe chown(name, nobody, group) != 0 {
+                let failure = Failure("give to group \(Self.group)", name, code: errno, cure: nil)
+                logger.info("\(failure)")
+            }
+        } else {
+            logger.info("there is no group \(Self.group): \(path) is for this user's group")
+        }
+        // chown(2) may have cleared bits; the user's umask may have kept some from being set.
+        if directoryIsOurs { _ = unsafe chmod(directory, Self.directoryMode) }
+        _ = unsafe chmod(path, Self.mode)
+    }
 
     func remove() { _ = unsafe unlink(path) }
 

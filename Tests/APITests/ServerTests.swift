@@ -1,10 +1,8 @@
 import Balancing
 import Control
 import Foundation
-import Logging
 import NIOCore
 import NIOHTTP1
-import ServiceLifecycle
 import Synchronization
 import Testing
 
@@ -21,7 +19,6 @@ struct ServerTests {
     private static let status = Control.Status(
         taken: Date(timeIntervalSince1970: 1_800_000_000),
         interfaces: [.init(name: "eth1", mode: "native", program: 42)], services: [])
-    private static let logger = Logger(label: "tests", factory: { _ in SwiftLogNoOpLogHandler() })
 
     /// What was asked for; of a backend called `nobody` nothing is known.
     private final class Orders: Sendable {
@@ -29,10 +26,10 @@ struct ServerTests {
 
         func take(_ backend: BackendReference, _ order: DrainOrder?) throws {
             if backend.backend == "nobody" {
-                throw DrainRefusal(.unknown, "there is no \(backend)")
+                throw Refusal(.unknown, "there is no \(backend)")
             }
             if order?.isForced == false, backend.backend == "last" {
-                throw DrainRefusal(.conflict, "\(backend) is the last")
+                throw Refusal(.conflict, "\(backend) is the last")
             }
             taken.withLock { $0.append((backend, order)) }
         }
@@ -42,33 +39,16 @@ struct ServerTests {
 
     private struct Trouble: Error, CustomStringConvertible { let description = "plane on fire" }
 
-    /// Runs a server, lends its socket to `body`, and stops it.
+    /// Runs a server that knows these, and lends its socket to `body`.
     private func withServer(
         status: @escaping @Sendable () async throws -> Control.Status = { ServerTests.status },
         orders: Orders = Orders(),
         _ body: @escaping @Sendable (SocketPath) async throws -> Void
     ) async throws {
-        let directory = FileManager.default.temporaryDirectory
-            .appending(path: "martlet-\(UUID().uuidString)")
-        defer { try? FileManager.default.removeItem(at: directory) }
-        let socket = SocketPath(directory.appending(path: "api.sock").path())
-        let server = try await Server(
-            Answers(
-                status: status, counters: { Self.report }, drain: { try orders.take($0, $1) },
-                undrain: { try orders.take($0, nil) }),
-            at: socket, logger: Self.logger)
-        let group = ServiceGroup(services: [server], logger: Self.logger)
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
-            while (try? await socket.connect().close()) == nil { await Task.yield() }
-            do { try await body(socket) } catch {
-                await group.triggerGracefulShutdown()
-                throw error
-            }
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
-        }
-        #expect(!FileManager.default.fileExists(atPath: directory.path()), "it leaves nothing")
+        let operations = FakeOperations(
+            status: status, counters: { Self.report }, drain: { try orders.take($0, $1) },
+            undrain: { try orders.take($0, nil) })
+        try await APITests.withServer(operations) { try await body($0.socket) }
     }
 
     @Test func `drains are ordered and ended, and refused in words`() async throws {
@@ -78,16 +58,24 @@ struct ServerTests {
             let client = Client(at: socket)
             try await client.drain(
                 BackendReference("web", "a.1_x"), DrainOrder(deadline: deadline, isForced: true))
-            try await client.undrain(BackendReference("web", "2001:db8::1"))
+            try await client.undrain(BackendReference("web", "b"))
             await #expect(throws: Client.Refused.self) {
                 try await client.drain(BackendReference("web", "nobody"), DrainOrder())
             }
-            try await client.undrain(BackendReference("web", "b/é\n"))
+            let odd = await #expect(throws: Client.Refused.self) {
+                try await client.undrain(BackendReference("web", "b/é\n"))
+            }
+            #expect(odd?.status == 400)
             let path = "/v1/services/web/backends"
+            let json: HTTPHeaders = ["Content-Type": "application/json"]
+            let order = Array("{}".utf8)
             let answers = [
-                try await client.fetch("\(path)/nobody/drain", method: .PUT),
-                try await client.fetch("\(path)/last/drain", method: .PUT),
-                try await client.fetch("\(path)/a/drain", method: .PUT, body: Array("{".utf8)),
+                try await client.fetch(
+                    "\(path)/nobody/drain", method: .PUT, headers: json, body: order),
+                try await client.fetch(
+                    "\(path)/last/drain", method: .PUT, headers: json, body: order),
+                try await client.fetch(
+                    "\(path)/a/drain", method: .PUT, headers: json, body: Array("{".utf8)),
                 try await client.fetch("\(path)/a/drain", method: .POST),
                 try await client.fetch("\(path)/a/drain"),
                 try await client.fetch("\(path)/a/drain", method: .PUT),
@@ -98,10 +86,10 @@ struct ServerTests {
         }
         #expect(
             orders.all.map(\.0.description)
-                == ["web/a.1_x", "web/2001:db8::1", "web/b%2F%C3%A9%0A", "web/a"])
+                == ["web/a.1_x", "web/b", "web/a"])
         #expect(
             orders.all.map(\.1)
-                == [DrainOrder(deadline: deadline, isForced: true), nil, nil, DrainOrder()])
+                == [DrainOrder(deadline: deadline, isForced: true), nil, DrainOrder()])
     }
 
     @Test func `what is told arrives as it was told`() async throws {
@@ -135,10 +123,11 @@ struct ServerTests {
 
     @Test func `a failure of the plane reaches the person who asked`() async throws {
         try await withServer(status: { throw Trouble() }) { socket in
-            let failure = await #expect(throws: Failure.self) {
+            let failure = await #expect(throws: Client.Refused.self) {
                 try await Client(at: socket).status()
             }
-            #expect(failure?.description == "cannot ask for /v1/status: plane on fire")
+            #expect(failure?.status == 500)
+            #expect(failure?.description == "plane on fire")
         }
     }
 
@@ -154,16 +143,23 @@ struct ServerTests {
         }
     }
 
-    @Test(arguments: [(65536, 405), (65537, 413)])
+    @Test(arguments: [
+        ("/v1/services/web/backends/a/drain", 65536, 204),  // JSON with spaces before it
+        ("/v1/services/web/backends/a/drain", 65537, 413),
+        ("/v1/configuration", 4 << 20, 500),  // what is asked here has no answer
+        ("/v1/configuration", 4 << 20 + 1, 413),
+        ("/v1/configuration", 30 << 20, 413),
+    ])
     func `a body is read as far as its limit, and not a byte further`(
-        bytes: Int, status: UInt
+        path: String, bytes: Int, status: UInt
     ) async throws {
         try await withServer { socket in
-            let body = [UInt8](repeating: UInt8(ascii: "x"), count: bytes)
-            let answer = try await Client(at: socket)
-                .fetch("/v1/status", method: .POST, body: body)
+            let body = [UInt8](repeating: UInt8(ascii: " "), count: bytes - 2) + Array("{}".utf8)
+            let answer = try await Client(at: socket).fetch(
+                path, method: .PUT, headers: ["Content-Type": "application/json"], body: body,
+                within: 60)
             #expect(answer.status == status)
-            #expect(answer.contentType == "application/problem+json")
+            #expect(status < 300 || answer.contentType == "application/problem+json")
         }
     }
 
@@ -250,14 +246,70 @@ struct ServerTests {
         }
     }
 
-    /// Lends `body` an empty directory.
-    private func withDirectory(_ body: (String) async throws -> Void) async throws {
-        let directory = FileManager.default.temporaryDirectory
-            .appending(path: "martlet-\(UUID().uuidString)").path()
-        try FileManager.default.createDirectory(
-            atPath: directory, withIntermediateDirectories: false)
-        defer { try? FileManager.default.removeItem(atPath: directory) }
-        try await body(directory)
+    @Test func `a HEAD is answered like its GET, without a body`() async throws {
+        try await withServer { socket in
+            let head = try await Client(at: socket).fetch("/v1/status", method: .HEAD)
+            let get = try await Client(at: socket).fetch("/v1/status")
+            #expect(head.status == 200)
+            #expect(head.contentType == "application/json")
+            #expect(head.tag == get.tag)
+            #expect(head.body == [])
+        }
+    }
+
+    @Test func `users and groups are those of the machine's files`() {
+        #expect(Accounts.userName(of: 0) == "root")
+        #expect(Accounts.group(called: "root") == 0)
+        #expect(Accounts.group(called: "no such group") == nil)
+        #expect(Accounts.userName(of: .max - 1) == nil)
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can be somebody else"))
+    func `who is not in the group is told what to do`() async {
+        await #expect(processExitsWith: .success) {
+            try await withDirectory { directory in
+                chmod(directory, 0o755)
+                let path = directory + "/api.sock"
+                let listener = try boundSocket(at: path)
+                listen(listener, 1)
+                chmod(path, 0o660)
+                setgroups(0, nil)
+                setegid(65534)
+                seteuid(65534)
+                let failure = await #expect(throws: Failure.self) {
+                    try await Client(at: SocketPath(path)).status()
+                }
+                seteuid(0)
+                setegid(0)
+                #expect(
+                    failure?.description == """
+                        cannot connect to \(path): Permission denied (13)
+                          run as root, or as a member of the socket's group
+                        """)
+                close(listener)
+            }
+        }
+    }
+
+    @Test func `a cancelled server serves those who came, and clears away`() async throws {
+        try await withDirectory { directory in
+            let socket = SocketPath(directory + "/run/api.sock")
+            let server = try await Server(
+                FakeController(), at: socket,
+                audit: AuditLog(at: directory + "/audit.log", logger: silent), logger: silent)
+            let running = Task { try await server.run() }
+            while (try? await socket.connect().close()) == nil { await Task.yield() }
+            // Some come in the moment of the end.
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                for number in 0..<200 {
+                    if number == 100 { running.cancel() }
+                    tasks.addTask { _ = try? await Client(at: socket).status() }
+                }
+                try await tasks.waitForAll()
+            }
+            try await running.value
+            #expect(!FileManager.default.fileExists(atPath: directory + "/run"))
+        }
     }
 
     @Test func `without a controller the cure is said`() async {
