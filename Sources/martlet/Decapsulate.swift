@@ -9,9 +9,13 @@ import XDPPlane
 struct Decapsulate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "On a backend: take packets out of IP tunnels addressed to this host.",
-        discussion: "It goes on after the command ends, on one interface or several. Run it again "
-            + "after an address changed; with --stop it ends. `martlet counters --pins` shows what "
-            + "became of the packets.")
+        discussion: """
+            It goes on after the command ends, on one interface or several. Run it again after an \
+            address changed; with --stop it ends. `martlet counters --pins` shows what became of \
+            the packets.
+
+            Exit status: 0 done, 1 refused, 64 wrong usage.
+            """)
 
     @Argument(help: "The interface on which the tunnelled packets arrive; none with --stop: all.")
     var interface: String?
@@ -20,8 +24,11 @@ struct Decapsulate: ParsableCommand {
     var guePort: UInt16 = 6080
     @Flag(help: "End it on the interface.")
     var stop = false
-    @Option(help: "The directory of the BPF file system that holds the program.")
+    @Option(
+        help: "The directory of the BPF file system that holds the program.",
+        completion: .directory)
     var pins = PinOptions.decapsulator
+    @OptionGroup var output: OutputOptions
 
     func validate() throws {
         guard stop || interface != nil else {
@@ -33,14 +40,17 @@ struct Decapsulate: ParsableCommand {
         do {
             let decapsulator = Decapsulator(pins: PinDirectory(pins))
             guard let interface else {
-                print(try decapsulator.stop() ? "stopped" : "nothing was running")
-                return
+                let wasThere = try decapsulator.stop()
+                return try output.write(Stopped(interface: nil, wasRunning: wasThere)) { _ in
+                    wasThere ? "stopped" : "nothing was running"
+                }
             }
             let hook = try XDPHook(on: interface)
             if stop {
                 let wasThere = try decapsulator.stop(on: hook)
-                print("\(wasThere ? "stopped" : "nothing was running") on \(interface)")
-                return
+                return try output.write(Stopped(interface: interface, wasRunning: wasThere)) {
+                    _ in "\(wasThere ? "stopped" : "nothing was running") on \(interface)"
+                }
             }
             var routes = try RouteSocket()
             let addresses = try routes.addresses()
@@ -51,11 +61,19 @@ struct Decapsulate: ParsableCommand {
             }
             let attachment = try decapsulator.start(
                 on: hook, for: addresses, guePort: guePort, mode: mode.mode)
-            print(words(attachment))
-            let list = addresses.map(\.description).joined(separator: ", ")
-            print("takes tunnelled packets for \(list)")
+            try output.write(AttachmentShown(attachment)) { _ in
+                let list = addresses.map(\.description).joined(separator: ", ")
+                return "\(words(attachment))\ntakes tunnelled packets for \(list)"
+            }
         } catch {
             throw refused(error, needing: ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"])
         }
     }
+}
+
+/// Where tunnelled packets are taken no more.
+private struct Stopped: Encodable {
+    /// Nil: anywhere.
+    let interface: String?
+    let wasRunning: Bool
 }

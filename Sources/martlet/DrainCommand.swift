@@ -8,26 +8,39 @@ struct DrainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "drain",
         abstract: "Give a backend no new flows, and let those that it has end.",
-        discussion: "It outlives the controller. `martlet status` shows how many flows are left.")
+        discussion: """
+            It outlives the controller. `martlet status` shows how many flows are left.
 
-    @Argument(help: "The backend, as SERVICE/BACKEND.", transform: backendReference)
+            Examples:
+              martlet drain web/server-a
+              martlet drain web/server-a --deadline 10m --wait
+
+            Exit status: 0 it drains, or has drained with --wait; 1 refused, 64 wrong usage.
+            """)
+
+    @Argument(
+        help: ArgumentHelp("The backend, as SERVICE/BACKEND.", valueName: "service/backend"),
+        completion: .backends, transform: backendReference)
     var backend: BackendReference
     @Option(
-        help: "Cut what is left after so long (30s, 10m, 2h), or at that time (RFC 3339).",
+        help: ArgumentHelp(
+            "Cut what is left after so long (30s, 10m, 2h), or at that time (RFC 3339).",
+            valueName: "time"),
         transform: deadlineText)
     var deadline: Deadline?
     @Flag(help: "Wait until no flow is left, and tell meanwhile how many there are.")
     var wait = false
     @Flag(help: "Even if no other backend of the service can have new flows.")
     var force = false
-    @OptionGroup var socket: SocketOption
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var controller: ControllerOptions
 
     func run() async throws {
-        let client = Client(at: socket.path)
+        let client = controller.client
         do {
             let order = DrainOrder(deadline: deadline?.moment(after: .now), isForced: force)
             try await client.drain(backend, order)
-            guard wait else { return print("\(backend) drains") }
+            guard wait else { return try output.write(Done(backend, "drains")) }
             try await waitForEnd(client)
         } catch {
             throw refused(error)
@@ -39,15 +52,19 @@ struct DrainCommand: AsyncParsableCommand {
         while true {
             let status = try await client.status()
             guard let found = find(in: status) else {
-                return print("\(backend) has no flows any more, and is removed")
+                return try tell("has no flows any more, and is removed")
             }
-            guard let drain = found.drain else { return print("\(backend) drains no more") }
-            let text = "\(backend): \(drainText(drain, at: status.taken))"
-            if text != told { print(text) }
+            guard let drain = found.drain else { return try tell("drains no more") }
+            let text = drainText(drain, at: status.taken)
+            if text != told { try tell(text, mark: ":") }
             told = text
             if drain.isOver { return }
             try await Task.sleep(for: .seconds(1))
         }
+    }
+
+    private func tell(_ text: String, mark: String = "") throws {
+        try output.write(Done(backend, text), isLine: true) { _ in "\(backend)\(mark) \(text)" }
     }
 
     private func find(in status: Status) -> Status.Backend? {
@@ -59,16 +76,24 @@ struct DrainCommand: AsyncParsableCommand {
 /// `martlet undrain SERVICE/BACKEND`
 struct UndrainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "undrain", abstract: "Give a drained backend new flows again.")
+        commandName: "undrain", abstract: "Give a drained backend new flows again.",
+        discussion: """
+            Also after the deadline of its drain.
 
-    @Argument(help: "The backend, as SERVICE/BACKEND.", transform: backendReference)
+            Exit status: 0 done, 1 refused, 64 wrong usage.
+            """)
+
+    @Argument(
+        help: ArgumentHelp("The backend, as SERVICE/BACKEND.", valueName: "service/backend"),
+        completion: .backends, transform: backendReference)
     var backend: BackendReference
-    @OptionGroup var socket: SocketOption
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var controller: ControllerOptions
 
     func run() async throws {
         do {
-            try await Client(at: socket.path).undrain(backend)
-            print("\(backend) drains no more")
+            try await controller.client.undrain(backend)
+            try output.write(Done(backend, "drains no more"))
         } catch {
             throw refused(error)
         }
@@ -86,15 +111,6 @@ enum Deadline: Sendable {
         case .at(let moment): moment
         }
     }
-}
-
-/// `web/server-a`
-private func backendReference(_ text: String) throws -> BackendReference {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }) else {
-        throw ValidationError("\"\(text)\" is no backend: SERVICE/BACKEND, like web/server-a")
-    }
-    return BackendReference(String(parts[0]), String(parts[1]))
 }
 
 private func deadlineText(_ text: String) throws -> Deadline {

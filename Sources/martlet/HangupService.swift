@@ -1,28 +1,23 @@
+import Control
 import Logging
 import ServiceLifecycle
 import UnixSignals
 
-/// Goes on after SIGHUP, which has other daemons read their files anew, and says what does that
-/// here.
+/// Reads the configuration anew on SIGHUP, as other daemons do.
 struct HangupService: ServiceLifecycle.Service {
     private let hangups: UnixSignalsSequence
-    private let logger: Logger
+    private let reload: @Sendable () async throws -> Void
 
     /// From here on a hangup ends nothing.
-    init(logger: Logger) async {
+    init(reload: @escaping @Sendable () async throws -> Void) async {
         hangups = await UnixSignalsSequence(trapping: .sighup)
-        self.logger = logger
+        self.reload = reload
     }
 
     func run() async throws {
         await cancelWhenGracefulShutdown {
-            for await _ in hangups {
-                logger.notice(
-                    """
-                    SIGHUP changes nothing; to apply a changed file, stop this controller and \
-                    start `martlet run` anew: meanwhile everything is forwarded
-                    """)
-            }
+            // What is refused is in the log already.
+            for await _ in hangups { try? await reload() }
         }
     }
 }

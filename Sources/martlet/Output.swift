@@ -1,13 +1,14 @@
 import Glibc
 
 /// Writes a line to standard error.
-func printError(_ line: String) { _ = write(line + "\n", to: STDERR_FILENO) }
+func printError(_ line: String) { _ = write(seenLines(line) + "\n", to: STDERR_FILENO) }
 
 /// Writes to standard output at once, past the buffer that would keep it from a pipe; says whether
 /// all of it could be written.
 func printWhole(_ text: String) -> Bool { write(text, to: STDOUT_FILENO) }
 
-private func write(_ text: String, to descriptor: Int32) -> Bool {
+/// Says whether all of it could be written.
+func write(_ text: String, to descriptor: Int32) -> Bool {
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
         let count = unsafe Glibc.write(descriptor, Array(rest), rest.count)

@@ -3,13 +3,42 @@ import Control
 import FoundationEssentials
 
 /// The text of `martlet status`.
-func text(_ status: Status) -> String {
-    var lines = status.interfaces.flatMap(words)
+func text(_ status: Status, on paper: Paper = Paper()) -> String {
+    var lines = configuration(status) + status.interfaces.flatMap(words)
     if status.interfaces.isEmpty { lines.append("the program runs on no interface") }
     lines.append(rates(over: status.interval) ?? "rates are not known yet")
     lines += flowTable(status.flowTable)
-    for service in status.services { lines += [""] + section(service, at: status) }
-    return lines.joined(separator: "\n")
+    var all = lines.map(styled)
+    for service in status.services { all += [""] + section(service, at: status, paper) }
+    return all.map { $0.rendered(isColoured: paper.isColoured) }.joined(separator: "\n")
+}
+
+private func styled(_ line: String) -> StyledText {
+    StyledText(line, isAlarm(line) ? .bad : .plain)
+}
+
+/// Whether a line is there to wake somebody: these have capitals.
+private func isAlarm(_ line: String) -> Bool {
+    [
+        "A CHANGE WAS REFUSED", ": NOT ATTACHED: ", "FLOW TABLE NEARLY FULL", "  NOBODY SERVES ",
+        "  PANIC: ", "  BACKUP: ", "  NOT UP TO DATE",
+    ].contains { line.contains($0) }
+}
+
+/// Which configuration counts, and whether somebody wanted another one in vain.
+private func configuration(_ status: Status) -> [String] {
+    let present = status.configuration
+    guard present.generation > 0 else { return [] }
+    var line = "generation \(present.generation)"
+    if let applied = present.applied {
+        line += ", applied \(age(from: applied, to: status.taken)) ago"
+    }
+    if let by = present.by { line += " by \(by)" }
+    if let cause = present.cause { line += ": \(cause)" }
+    guard let refusal = present.refusal else { return [line] }
+    let when = present.refused.map { " \(age(from: $0, to: status.taken)) ago" } ?? ""
+    return [line, "A CHANGE WAS REFUSED\(when), and nothing changed:"]
+        + refusal.split(separator: "\n").map { "  \($0)" }
 }
 
 private func words(_ interface: Status.Interface) -> [String] {
@@ -40,7 +69,9 @@ private func flowTable(_ table: Status.FlowTable) -> [String] {
     return lines
 }
 
-private func section(_ service: Status.Service, at status: Status) -> [String] {
+private func section(
+    _ service: Status.Service, at status: Status, _ paper: Paper
+) -> [StyledText] {
     let traffic = service.traffic
     var lines = [
         "\(service.name)  \(service.key)  \(service.scheduler.rawValue)  "
@@ -69,25 +100,45 @@ private func section(_ service: Status.Service, at status: Status) -> [String] {
         lines.append("  NOT UP TO DATE, and tried again every second:")
         lines += refusal.split(separator: "\n").map { "    \($0)" }
     }
-    return lines + conditions(service, at: status) + drains(service, at: status)
-        + ways(service)
+    return lines.map(styled) + conditions(service, at: status, paper)
+        + orders(service, at: status).map(styled) + ways(service, paper)
 }
 
-private func drains(_ service: Status.Service, at status: Status) -> [String] {
-    service.backends.compactMap { backend in
-        backend.drain.map { "  \(backend.name) drains: \(drainText($0, at: status.taken))" }
+/// What people have ordered of its backends.
+private func orders(_ service: Status.Service, at status: Status) -> [String] {
+    service.backends.flatMap { backend in
+        var lines: [String] = []
+        if let drain = backend.drain {
+            lines.append("  \(backend.name) drains: \(drainText(drain, at: status.taken))")
+        }
+        if let maintenance = backend.maintenance {
+            lines.append(
+                "  \(backend.name) is maintained: "
+                    + maintenanceText(maintenance, at: status.taken))
+        }
+        if let weight = backend.weightOfFile {
+            lines.append(
+                "  \(backend.name) has weight \(backend.weight), where the file says \(weight)")
+        }
+        return lines
     }
+}
+
+/// Why, for how long and for whom.
+func maintenanceText(_ maintenance: Status.Maintenance, at moment: Date) -> String {
+    let reason = maintenance.reason ?? "no reason given"
+    return "\(reason); since \(age(from: maintenance.since, to: moment)), by \(maintenance.by)"
 }
 
 /// How far a drain has come.
 func drainText(_ drain: Status.Drain, at moment: Date) -> String {
-    if let cut = drain.cut { return "over: at the deadline \(flowCount(cut)) cut" }
+    if let cut = drain.cut { return "over: at the deadline \(count(cut, "flow")) cut" }
     if drain.isOver { return "over: no flow is left" }
     var text = "counting flows"
     if let left = drain.flowsLeft {
         text =
             left == 0
-            ? "no flow has been seen since, silent ones may be left" : "\(flowCount(left)) left"
+            ? "no flow has been seen since, silent ones may be left" : "\(count(left, "flow")) left"
         if left > 0, let seconds = drain.secondsLeft {
             text += ", ending in about \(age(of: seconds))"
         }
@@ -98,28 +149,30 @@ func drainText(_ drain: Status.Drain, at moment: Date) -> String {
     return text
 }
 
-private func flowCount(_ count: Int) -> String { count == 1 ? "1 flow" : "\(count) flows" }
-
 /// Of each backend what it is taken for, why, and what it gets because of that.
-private func conditions(_ service: Status.Service, at status: Status) -> [String] {
+private func conditions(
+    _ service: Status.Service, at status: Status, _ paper: Paper
+) -> [StyledText] {
     var table = Table([
         ("BACKEND", .left), ("WEIGHT", .right), ("STATE", .left), ("FOR", .right),
         ("SLOTS", .right), ("SHARE", .right), ("FLOWS", .right), ("LATENCY", .right),
         ("REASON", .left),
     ])
     for backend in service.backends {
-        table.add([
-            backend.name, "\(backend.weight)", state(backend),
+        let cells = [
             age(from: backend.health.since, to: status.taken), "\(backend.slots)",
             percentage(backend.share), backend.flows.map { "\($0)" } ?? "-",
             latency(backend), reason(backend),
-        ])
+        ]
+        table.add(
+            [StyledText(backend.name), StyledText("\(backend.weight)"), state(backend)]
+                + cells.map { StyledText($0) })
     }
-    return table.lines(indentation: "  ")
+    return table.styledLines(indentation: "  ", on: paper)
 }
 
 /// Of each backend what was sent to it, and how that gets there.
-private func ways(_ service: Status.Service) -> [String] {
+private func ways(_ service: Status.Service, _ paper: Paper) -> [StyledText] {
     var table = Table([
         ("BACKEND", .left), ("PACKETS", .right), ("BYTES", .right), ("PKT/S", .right),
         ("BIT/S", .right), ("ADDRESS AND NEXT HOP", .left),
@@ -129,26 +182,7 @@ private func ways(_ service: Status.Service) -> [String] {
             [backend.name] + cells(backend.traffic)
                 + ["\(place(backend.address, backend.port)) \(way(backend))"])
     }
-    return table.lines(indentation: "  ")
-}
-
-private func latency(_ backend: Status.Backend) -> String {
-    backend.latency.map { "\(tenths(Double($0) / 1000)) ms" } ?? "-"
-}
-
-/// A backend that is healthy but can't be reached is not down: its probes may go another way.
-private func state(_ backend: Status.Backend) -> String {
-    if backend.isLeaving { return "leaving" }
-    if backend.drain != nil { return "draining" }
-    if backend.readiness > 0, backend.readiness < 1 {
-        return "up, \(percentage(backend.readiness))"
-    }
-    return backend.way.obstacle == nil || backend.health.state == .down
-        ? backend.health.state.rawValue : "unreachable"
-}
-
-private func reason(_ backend: Status.Backend) -> String {
-    [backend.way.obstacle, backend.health.reason].compactMap { $0 }.joined(separator: "; ")
+    return table.styledLines(indentation: "  ", on: paper)
 }
 
 private func way(_ backend: Status.Backend) -> String {
@@ -158,19 +192,14 @@ private func way(_ backend: Status.Backend) -> String {
     return "by \(neighbour) on \(interface)"
 }
 
-/// `10.0.0.1`, or with a port of its own `10.0.0.1:8080`, `[2001:db8::1]:8080` (RFC 3986 §3.2.2).
-private func place(_ address: String, _ port: UInt16?) -> String {
-    guard let port else { return address }
-    return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
-}
-
 /// The text of `martlet counters`.
 ///
 /// - Parameters:
 ///   - isWhole: With the verdicts that no packet had, too.
 ///   - isOnlyReading: Whether nobody reads the tables a second time, so that there never are rates.
 func text(
-    _ report: CountersReport, isWhole: Bool = false, isOnlyReading: Bool = false
+    _ report: CountersReport, isWhole: Bool = false, isOnlyReading: Bool = false,
+    on paper: Paper = Paper()
 ) -> String {
     let columns: [(String, Table.Alignment)] = [
         ("PACKETS", .right), ("BYTES", .right), ("PKT/S", .right), ("BIT/S", .right), ("", .left),
@@ -178,7 +207,10 @@ func text(
     var table = Table(columns)
     let shown = report.verdicts.filter { isWhole || $0.traffic.packets > 0 }
     for verdict in shown {
-        table.add(cells(verdict.traffic) + ["\(verdict.name): \(verdict.text)"])
+        let isDrop = verdict.name.hasPrefix("DROP_") && verdict.traffic.packets > 0
+        table.add(
+            cells(verdict.traffic).map { StyledText($0) }
+                + [StyledText("\(verdict.name): \(verdict.text)", isDrop ? .bad : .plain)])
     }
     table.add(cells(report.received) + ["received in all"])
     for service in report.services {
@@ -201,10 +233,10 @@ func text(
             ?? (isOnlyReading
                 ? "no rates: the tables were read once; --watch has them"
                 : "rates are not known yet"))
-    return (table.lines() + remarks).joined(separator: "\n")
+    return (table.lines(on: paper) + remarks).joined(separator: "\n")
 }
 
-private func cells(_ traffic: Traffic) -> [String] {
+func cells(_ traffic: Traffic) -> [String] {
     [
         "\(traffic.packets)", "\(traffic.bytes)", rate(traffic.packetsPerSecond),
         rate(traffic.bitsPerSecond),

@@ -4,11 +4,14 @@ import BPF
 import Balancing
 import ConfigurationFile
 import Control
+import Explain
+import FoundationEssentials
 import HealthChecks
 import Logging
 import NIOPosix
 import Netlink
 import ServiceLifecycle
+import ServiceManager
 import UnixSignals
 import XDPPlane
 
@@ -18,22 +21,29 @@ struct Run: AsyncParsableCommand {
         abstract: "Balance the services of a configuration.",
         discussion: "Program and tables outlive the command: when it stops or is killed, "
             + "everything is still forwarded, and the next one takes over. `martlet detach` "
-            + "ends the forwarding.")
+            + "ends the forwarding.\n\n"
+            + "Exit status: 0 stopped by SIGTERM or SIGINT, 1 refused by the system, also where "
+            + "another controller runs, 2 refused configuration, 64 wrong usage.")
 
-    @Option(help: "The configuration file.")
+    @Option(
+        help: "The configuration file; -: standard input.",
+        completion: .file(extensions: ["yaml", "yml", "json"]))
     var config: String
     @OptionGroup var pins: PinOptions
     @OptionGroup var socket: SocketOption
-    @Option(help: "The file in which drains outlive the controller.")
+    @Option(
+        help: ArgumentHelp(
+            "The file in which drains and maintenance outlive the controller; configurations do in "
+                + "the directory generations beside it.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
     var state = "/var/lib/martlet/state.json"
+    @OptionGroup var metrics: MetricsOption
+    @OptionGroup var log: LogOptions
+    @OptionGroup var audit: AuditOption
+    @OptionGroup var remote: RemoteOptions
 
     func run() async throws {
-        let desired: DesiredState
-        do {
-            desired = try ConfigurationFile.read(config)
-        } catch {
-            throw refused(error, status: 2)
-        }
+        log.begin()
         do {
             let pins = pins.directory
             let lock = try pins.lock()
@@ -41,27 +51,73 @@ struct Run: AsyncParsableCommand {
                 // An empty one only: what a controller before us pinned stays.
                 try? pins.removeDirectory()
             }
-            try await balance(desired, pins)
+            try await balance(opening(), pins)
             _ = consume lock
+        } catch let errors as ConfigurationErrors {
+            throw refused(errors, status: 2)
         } catch {
-            throw refused(error, needing: ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"])
+            throw refused(error, needing: ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"])
         }
     }
 
-    private func balance(_ desired: DesiredState, _ pins: PinDirectory) async throws {
-        var logger = Logger(label: "martlet")
-        logger.logLevel = .info
-        let hangups = await HangupService(logger: logger)
+    private func opening() throws -> Control.Configuration.Opening {
+        try Control.Configuration.opening(
+            fileReader(), called: config, store: GenerationDirectory(besideState: state), at: .now)
+    }
+
+    /// Reads the file, now and whenever it is to be read anew; the standard input only once.
+    private func fileReader() throws(ConfigurationErrors) -> (
+        @Sendable () throws(ConfigurationErrors) -> (text: String, name: String)
+    ) {
+        let path = config
+        guard path == "-" else {
+            return { () throws(ConfigurationErrors) in (try readText(path), path) }
+        }
+        let text = try readText(path)
+        return { () throws(ConfigurationErrors) in (text, path) }
+    }
+
+    private func balance(
+        _ opening: Control.Configuration.Opening, _ pins: PinDirectory
+    ) async throws {
+        let logger = Logger(label: "martlet")
+        let manager = ServiceManager()
+        let desired = opening.desired
         let plane = try XDPPlane(takingOver: pins)
+        for note in plane.takeoverNotes { logger.notice("\(note)") }
+        let events = EventLog(logger: logger)
+        let keeper = AttachmentKeeper(desired, pins: pins, events: events)
         let controller = try Controller(
-            desired, on: plane, logger: logger, store: StateFile(state))
-        let keeper = AttachmentKeeper(desired, pins: pins, logger: logger)
+            desired, from: opening.configuration, on: plane, interfaces: keeper, events: events,
+            store: StateFile(state))
+        for text in opening.remarks { events.tell(.warning, .generation, text) }
+        let desk = Desk(
+            controller: controller, keeper: keeper, explainer: Explainer(plane: plane),
+            process: ProcessReading(started: Date(), attachments: Attachments(pins: pins)))
+        let auditLog = try audit.log(beside: state, logger)
+        let hangups = await HangupService {
+            manager?.tell(.reloading)
+            defer { manager?.tell(.ready) }
+            let hangup = Requester.controller("SIGHUP")
+            try await auditLog.follow("reload", by: hangup, at: desk.generation()) {
+                try await desk.reload(by: hangup)
+            }
+        }
+        let present = opening.configuration.generation
         let server = try await Server(
-            answers(controller, keeper), at: socket.path, logger: logger,
-            whenServing: { [logger] in tell(pins, logger) })
+            desk, at: socket.path, audit: auditLog, remote: remote.access(),
+            logger: logger,
+            whenServing: { [logger] in
+                tell(pins, logger)
+                manager?.tell(.ready, statusLine(present.number, desired))
+            })
         let watcher = try NextHopWatcher(await controller.addresses, on: desired.interfaces)
+        // From here on whoever follows the configuration misses none.
+        let follower = ConfigurationService(controller, watcher, manager, logger)
+        let followers = [HealthService(controller), follower] as [any ServiceLifecycle.Service]
         try await begin(desired, pins, plane, controller)
-        warn(about: desired, logger)
+        try await keep(opening, auditLog)
+        await follower.warn(about: desired)
         try await serve(
             [
                 server,
@@ -72,24 +128,37 @@ struct Run: AsyncParsableCommand {
                     await controller.settle()
                     try await controller.tend()
                 },
-                HealthService(controller: controller, logger: logger),
                 Repeating(period: .seconds(60), logger: logger) { try await controller.tidyPool() },
-                NextHopService(
-                    controller: controller, watcher: watcher, desired: desired, logger: logger),
+                NextHopService(controller: controller, watcher: watcher, logger: logger),
                 AttachmentService(keeper: keeper),
                 hangups,
-            ], logger)
+            ] + followers + watching(manager, controller)
+                + [metrics.server(logger: logger) { try await desk.metrics() }].compactMap(\.self),
+            logger)
         try tellEnd(pins, logger)
     }
 
-    /// Says once what is missing on this host for packets to come here, and answers back.
-    private func warn(about desired: DesiredState, _ logger: Logger) {
-        do {
-            let host = try HostSettings.read(for: desired)
-            for warning in warnings(for: desired, on: host) { logger.warning("\(warning)") }
-        } catch {
-            logger.warning("\(error)")
+    /// A start that makes a generation is a change as others are.
+    private func keep(
+        _ opening: Control.Configuration.Opening, _ audit: AuditLog
+    ) async throws {
+        guard opening.isNew else { return }
+        let generation = opening.configuration.generation
+        try await audit.follow(
+            "reload", by: .controller(generation.by), at: generation.number - 1
+        ) {
+            try opening.keep()
+            return generation
         }
+    }
+
+    /// Who answers is alive: a controller that is stuck in a call of the kernel does not.
+    private func watching(
+        _ manager: ServiceManager?, _ controller: Controller<XDPPlane>
+    ) -> [any ServiceLifecycle.Service] {
+        manager.map { manager in
+            [WatchdogService(manager) { _ = await controller.addresses }]
+        } ?? []
     }
 
     /// Says where the program runs: whoever waits for that can ask for the status too.
@@ -120,16 +189,6 @@ struct Run: AsyncParsableCommand {
         }
     }
 
-    private func answers(
-        _ controller: Controller<XDPPlane>, _ keeper: AttachmentKeeper
-    ) -> Answers {
-        Answers(
-            status: { try await controller.status(on: keeper.status()) },
-            counters: { try await controller.counters() },
-            drain: { try await controller.drain($0, deadline: $1.deadline, isForced: $1.isForced) },
-            undrain: { try await controller.undrain($0) })
-    }
-
     private func serve(
         _ services: [any ServiceLifecycle.Service], _ logger: Logger
     ) async throws {
@@ -145,72 +204,5 @@ struct Run: AsyncParsableCommand {
             isRunning
                 ? "stopped; what was forwarded still is"
                 : "stopped; nothing is forwarded: the program runs on no interface")
-    }
-}
-
-/// Probes the backends and tells the controller.
-private struct HealthService: ServiceLifecycle.Service {
-    let controller: Controller<XDPPlane>
-    let logger: Logger
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            await watch(await controller.probeTargets) { target in
-                await probe(
-                    target.check, of: target.address, on: MultiThreadedEventLoopGroup.singleton)
-            } report: { target, result in
-                await controller.take(result, of: target)
-            }
-            // Without anything to probe there is still something to wait for.
-            while !Task.isCancelled { try? await Task.sleep(for: .seconds(3600)) }
-        }
-    }
-}
-
-/// Follows the next hops and tells the controller.
-private struct NextHopService: ServiceLifecycle.Service {
-    let controller: Controller<XDPPlane>
-    let watcher: NextHopWatcher
-    let desired: DesiredState
-    let logger: Logger
-
-    func run() async throws {
-        let told = Told(logger: logger)
-        try await cancelWhenGracefulShutdown {
-            try await watcher.run { news in
-                await controller.take(exits: news.exits)
-                await controller.take(news.ways)
-                await told.warn(warnings(for: desired, behind: news.routers))
-            }
-        }
-    }
-}
-
-/// Tells each warning once, and again when it has been untrue in between.
-private actor Told {
-    private let logger: Logger
-    private var present: Set<String> = []
-
-    init(logger: Logger) { self.logger = logger }
-
-    func warn(_ warnings: [String]) {
-        for warning in warnings where !present.contains(warning) { logger.warning("\(warning)") }
-        present = Set(warnings)
-    }
-}
-
-/// Does something again and again: what goes wrong once is told, and tried again the next time.
-private struct Repeating: ServiceLifecycle.Service {
-    let period: Duration
-    let logger: Logger
-    let work: @Sendable () async throws -> Void
-
-    func run() async throws {
-        await cancelWhenGracefulShutdown {
-            while !Task.isCancelled {
-                do { try await work() } catch { logger.error("\(error)") }
-                try? await Task.sleep(for: period)
-            }
-        }
     }
 }

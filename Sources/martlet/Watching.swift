@@ -1,14 +1,14 @@
 import ArgumentParser
-import FoundationEssentials
 import Glibc
 
-/// How a command shows what it was told.
+/// How a command shows what it was told, once or again and again.
 struct ShowOptions: ParsableArguments {
-    @Flag(help: "Show JSON, for programs; with --watch one line each time.")
-    var json = false
-    @Flag(help: "Show it again and again, until Ctrl-C.")
+    @OptionGroup var output: OutputOptions
+    @Flag(help: "Show it again and again, until Ctrl-C; JSON as one line each time.")
     var watch = false
-    @Option(help: "With --watch: seconds from one time to the next.")
+    @Option(
+        help: ArgumentHelp(
+            "With --watch: seconds from one time to the next.", valueName: "seconds"))
     var interval = 1.0
 
     func validate() throws {
@@ -22,28 +22,20 @@ struct ShowOptions: ParsableArguments {
     /// A terminal shows the newest only; into a file or a pipe they go one after the other, until
     /// nobody reads any more.
     func show<Value: Encodable & Sendable>(
-        _ ask: () async throws -> Value, text: (Value) -> String
+        _ ask: () async throws -> Value, text: (Value, Paper) -> String
     ) async throws {
+        let json = output.json
         let isTerminal = watch && !json && isatty(STDOUT_FILENO) == 1
         // Ctrl-C is how watching ends well.
         if watch { signal(SIGINT) { _ in _exit(0) } }
         repeat {
             let value = try await ask()
-            let shown = json ? try jsonText(value) : text(value)
+            let shown =
+                json ? try jsonText(value, isLine: watch) : text(value, output.paper)
             let end = watch && !json && !isTerminal ? "\n\n" : "\n"
             guard printWhole((isTerminal ? homeAndClear : "") + shown + end) else { return }
             if watch { try await Task.sleep(for: .seconds(interval)) }
         } while watch
-    }
-
-    private func jsonText(_ value: some Encodable) throws -> String {
-        let encoder = JSONEncoder()
-        encoder.dateEncodingStrategy = .iso8601
-        encoder.outputFormatting =
-            watch
-            ? [.sortedKeys, .withoutEscapingSlashes]
-            : [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
-        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 }
 

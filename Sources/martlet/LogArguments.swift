@@ -1,0 +1,6 @@
+public import ArgumentParser
+public import Logging
+public import Logs
+
+extension LogFormat: ExpressibleByArgument {}
+extension Logger.Level: @retroactive ExpressibleByArgument {}
