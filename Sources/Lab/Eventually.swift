@@ -3,7 +3,7 @@
 /// - Parameter what: Completes "cannot see that …", should it not.
 /// - Throws: ``Failure`` when it does not hold within `limit`, and whatever `condition` throws.
 public func eventually(
-    _ what: String, within limit: Duration = .seconds(10),
+    _ what: String, within limit: Duration = patience,
     isolation: isolated (any Actor)? = #isolation, _ condition: () async throws -> Bool
 ) async throws {
     let end = ContinuousClock.now + limit

@@ -29,7 +29,7 @@ public final class Lines: Sendable {
     /// - Throws: ``Failure`` with what was written instead, when the stream ends or time is up.
     @discardableResult
     public func first(
-        within limit: Duration = .seconds(10), where matches: @Sendable (String) -> Bool
+        within limit: Duration = patience, where matches: @Sendable (String) -> Bool
     ) async throws(Failure) -> String {
         let (lines, follower) = AsyncStream.makeStream(of: String.self)
         state.withLock { $0.add(follower) }

@@ -48,7 +48,7 @@ public final class Node: Sendable {
     ///   unless it ends with status 0 in time.
     @discardableResult
     public func run(
-        _ arguments: [String], within limit: Duration = .seconds(10)
+        _ arguments: [String], within limit: Duration = patience
     ) async throws(Failure) -> Output {
         let program = try await start(arguments)
         program.closeInput()
@@ -64,7 +64,7 @@ public final class Node: Sendable {
     /// - Parameter limit: After this it is killed.
     /// - Throws: ``Failure`` unless it ends in time.
     public func attempt(
-        _ arguments: [String], within limit: Duration = .seconds(10)
+        _ arguments: [String], within limit: Duration = patience
     ) async throws(Failure) -> Output {
         let program = try await start(arguments)
         program.closeInput()

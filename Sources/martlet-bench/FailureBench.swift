@@ -191,6 +191,7 @@ private final class WatchedPlane: DataPlane {
         try plane.natUse(at: addresses)
     }
     func sweep(_ orders: SweepOrders) throws -> SweepReport { try plane.sweep(orders) }
+    func flows(_ query: FlowQuery) throws -> RecordedFlows { try plane.flows(query) }
     func flowEvents() throws -> FlowEvents { try plane.flowEvents() }
     func freeze(_ isFrozen: Bool) throws { try plane.freeze(isFrozen) }
     func setLatency(_ latency: [BackendID: UInt32]) throws { try plane.setLatency(latency) }

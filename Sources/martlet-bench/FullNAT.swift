@@ -122,8 +122,7 @@ private final class NATTable {
 
     init?(of address: IPAddress, number: UInt16, in plane: XDPPlane) throws {
         guard
-            let table = try plane.tables.natTables.inner(
-                for: UInt32(number), key: UInt32.self, value: martlet_nat_bucket.self)
+            let table = try plane.natTable(UInt32(number))
         else { return nil }
         self.address = address
         words = try MappedArray<UInt64>(table)

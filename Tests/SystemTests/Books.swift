@@ -30,6 +30,9 @@ struct Rise {
         later.amount(of: verdict) - earlier.amount(of: verdict)
     }
 
+    /// Every verdict there is.
+    var names: [String] { later.counters.verdicts.map(\.name) }
+
     /// Packets that got a verdict.
     var judged: UInt64 { later.judged - earlier.judged }
 

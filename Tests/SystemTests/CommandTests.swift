@@ -118,6 +118,112 @@ struct CommandTests {
         }
     }
 
+    @Test func `who follows events misses none of the next controller's`() async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            let first = try await network.runController(.l2DSR, .v4)
+            let events = try await node.start([
+                try builtProduct("martlet"), "events", "--service", "web", "--after", "0",
+            ])
+            // Nobody serves there.
+            func downs() -> Int { events.output.all.count { $0.contains("web/server-a is down") } }
+            try await eventually("one is told") { downs() == 1 }
+            first.kill(SIGKILL)
+            _ = await first.wait()
+            try await events.errors.first { $0.contains("waiting for the next one") }
+            _ = try await network.runController(.l2DSR, .v4)
+            try await eventually("another one is told") { downs() == 2 }
+            events.kill(SIGINT)
+            #expect(await events.wait().status == .exited(0))
+        }
+    }
+
+    @Test func `a start and a hangup that change something are in the audit log`() async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            struct Line: Decodable, Equatable {
+                var by: String
+                var outcome: String
+                var before: Int
+                var after: Int
+            }
+            func lines() throws -> [Line] {
+                let log = try String(
+                    contentsOfFile: node.path("/var/lib/martlet/audit.log"), encoding: .utf8)
+                return try log.split(separator: "\n").map {
+                    try JSONDecoder().decode(Line.self, from: Data($0.utf8))
+                }
+            }
+            let controller = try await network.runController(.l2DSR, .v4)
+            let start = Line(by: "the start", outcome: "done", before: 0, after: 1)
+            #expect(try lines() == [start])
+            try node.write("interfaces: [eth1]\nservices: []\n", to: "/run/martlet.yaml")
+            controller.kill(SIGHUP)
+            try await eventually("it is written down") { try lines().count == 2 }
+            #expect(
+                try lines() == [
+                    start, Line(by: "SIGHUP", outcome: "done", before: 1, after: 2),
+                ])
+            controller.kill(SIGTERM)
+            _ = await controller.wait()
+            _ = try await network.runController(configuration: "interfaces: [eth1]\nservices: []\n")
+            #expect(try lines().count == 2)
+        }
+    }
+
+    @Test func `services and backends are lists, for people and for programs`() async throws {
+        try await withNetwork(.oneSegment(backends: 3)) { network in
+            let node = network["balancer"]
+            _ = try await network.startServers(.l2DSR)
+            _ = try await network.runController(.l2DSR, .v4)
+            try await network.waitForAllBackends(.v4)
+            let services = try await node.martlet("services")
+            #expect(services.stdout.contains("  3 of 3  "))
+            let backends = try await node.martlet("backends", "web")
+            #expect(backends.stdout.split(separator: "\n").count == 4)
+            #expect(backends.stdout.contains("web/server-b  192.168.1.102  "))
+            let list = try await node.martlet("backends", "--json")
+            let found = try JSONSerialization.jsonObject(with: Data(list.stdout.utf8))
+            let names = (found as? [[String: Any]])?.map { "\($0["service"]!)/\($0["name"]!)" }
+            #expect(names == ["web/server-a", "web/server-b", "web/server-c"])
+            let nothing = try await node.martlet("backends", "wob")
+            #expect(nothing.status == .exited(1))
+            #expect(nothing.stderr == "there is no service wob; services are web\n")
+        }
+    }
+
+    @Test(arguments: ["INT", "TERM", "ABRT"])
+    func `top gives the terminal back, whatever ends it`(signal: String) async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let node = network["balancer"]
+            _ = try await network.runController(.l2DSR, .v4)
+            let martlet = try builtProduct("martlet")
+            let top = "timeout --foreground -s \(signal) 3 \(martlet) top --interval 0.1"
+            let settings = "stty -a | tr -d '\\r' | grep -o '.icanon' | head -n 1"
+            let terminal = try await node.run([
+                "script", "-qec", "\(top); echo; \(settings)", "/dev/null",
+            ]).stdout
+            let parts = terminal.components(separatedBy: "\u{1B}[?1049")
+            #expect(parts.count == 3, "\(terminal)")
+            #expect(parts[1].hasPrefix("h\u{1B}[?25l"))
+            #expect(parts[1].contains("server-a") && parts[1].hasSuffix("\u{1B}[?25h"))
+            #expect(parts[2].hasPrefix("l") && parts[2].contains(" icanon"))
+        }
+    }
+
+    @Test func `top without a terminal says what does without one`() async throws {
+        try await withNetwork(.oneSegment(backends: 1)) { network in
+            let refused = try await network["balancer"].martlet("top")
+            #expect(refused.status == .exited(1))
+            #expect(
+                refused.stderr == """
+                    cannot show a full screen: this is no terminal
+                      martlet status --watch shows it line by line
+
+                    """)
+        }
+    }
+
     @Test func `watching counters goes on with the pins when the controller ends`()
         async throws
     {

@@ -66,7 +66,11 @@ struct TranslationTests {
                 Set(grown.keys).subtracting(["PASS_NO_SERVICE", "PASS_NOT_IP"])
                     == [way.verdict, "FORWARD_RETURN"], "\(grown)")
             #expect(grown["FORWARD_RETURN", default: 0] >= 400, "SYN-ACK, ACK, answer, FIN")
-            #expect(!controller.errors.all.contains { $0.contains("warning") })
+            // A probe may be late on a busy machine.
+            #expect(
+                !controller.errors.all.contains {
+                    $0.contains("warning") && !$0.contains("event=health")
+                })
 
             let status = try await network["balancer"].martlet("status").stdout
             let place = family == .v4 ? ":8080 by " : "]:8080 by "
@@ -103,7 +107,7 @@ struct TranslationTests {
             try await network.waitForAllBackends(family)
             for connection in connections {
                 connection.closeInput()
-                let output = try await connection.wait(within: .seconds(10))
+                let output = try await connection.wait(within: .seconds(30))
                 #expect(output.stdout.contains("HTTP/1.1 200"), "\(output)")
             }
             if way == .fullNAT {
@@ -127,12 +131,12 @@ struct TranslationTests {
             ])
             try await capture.errors.first { $0.contains("listening on") }
             // Until the controller has heard of the address, answers come from the one before.
-            try await eventually("an answer comes from \(address)", within: .seconds(10)) {
+            try await eventually("an answer comes from \(address)", within: .seconds(30)) {
                 let failures = try await network.request(5, .v4).failures
                 #expect(failures == [])
                 return capture.output.all.contains { $0.contains("192.168.1.100.80 >") }
             }
-            #expect(try await capture.wait(within: .seconds(10)).status == .exited(0))
+            #expect(try await capture.wait(within: .seconds(30)).status == .exited(0))
         }
     }
 

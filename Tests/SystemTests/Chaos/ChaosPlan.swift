@@ -13,11 +13,13 @@ struct ChaosPlan: Hashable {
     /// Changes that come together, and whether the controller is killed in the middle of them.
     struct Step: Hashable, CustomStringConvertible {
         let changes: [Change]
+        /// Whether the controller that there is reads a changed file, instead of a new one.
+        let isReload: Bool
         /// After so many milliseconds; nil: it isn't.
         let kill: Int?
 
         var description: String {
-            changes.map(\.description).joined(separator: "; ")
+            changes.map(\.description).joined(separator: "; ") + (isReload ? " (reload)" : "")
                 + (kill.map { "; kill the controller after \($0) ms" } ?? "")
         }
     }
@@ -59,7 +61,9 @@ struct ChaosPlan: Hashable {
             let kill =
                 Int.random(in: 0...2, using: &random) == 0
                 ? Int.random(in: 0...400, using: &random) : nil
-            steps.append(Step(changes: changes, kill: kill))
+            let isReload =
+                !changes.contains(.restart) && Bool.random(using: &random)
+            steps.append(Step(changes: changes, isReload: isReload, kill: kill))
         }
         self.steps = steps
     }

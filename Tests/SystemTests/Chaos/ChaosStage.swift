@@ -64,6 +64,15 @@ final class ChaosStage {
             [try builtProduct("martlet"), "run", "--config", "/run/martlet.yaml"])
     }
 
+    private func reload() throws {
+        try network["balancer"].write(configuration, to: "/run/martlet.yaml")
+        controller?.kill(SIGHUP)
+    }
+
+    private var appliedConfigurations: Int {
+        controller?.errors.all.count { $0.contains("read from /run/martlet.yaml, by SIGHUP") } ?? 0
+    }
+
     private func endController(_ signal: Int32) async throws {
         controller?.kill(signal)
         _ = await controller?.wait()
@@ -92,8 +101,12 @@ final class ChaosStage {
             || configured(before) != configured(backends)
         if let kill = step.kill {
             if isWritten {
-                try await endController(SIGTERM)
-                try await startControllerSoon()
+                if step.isReload {
+                    try reload()
+                } else {
+                    try await endController(SIGTERM)
+                    try await startControllerSoon()
+                }
             }
             // What a command that is under way says when the controller dies is nobody's concern.
             let commands = try await drainCommands(of: step).asyncMap { command in
@@ -101,14 +114,20 @@ final class ChaosStage {
             }
             try await Task.sleep(for: .milliseconds(kill))
             try await endController(SIGKILL)
-            for command in commands { _ = try await command.wait(within: .seconds(10)) }
+            for command in commands { _ = try await command.wait(within: .seconds(30)) }
             try await startController()
+        } else if isWritten, step.isReload {
+            let before = appliedConfigurations
+            try reload()
+            try await eventually("the file is read anew", within: .seconds(20)) {
+                appliedConfigurations > before
+            }
         } else if isWritten {
             try await endController(step.changes.contains(.restart) ? SIGKILL : SIGTERM)
             try await startController()
         }
         for command in try drainCommands(of: step) {
-            let output = try await network["balancer"].start(command).wait(within: .seconds(10))
+            let output = try await network["balancer"].start(command).wait(within: .seconds(30))
             // The one before the kill may have been carried out.
             let isDone = step.kill != nil && output.stderr.contains("it is not drained")
             #expect(output.succeeded || isDone, "\(command): \(output.stderr)")

@@ -38,6 +38,7 @@ final class HoldClient {
 
 /// A line of `martlet-lab hold`.
 struct HoldRead: Decodable {
+    var answers = 0
     var opened = 0
     var closed = 0
     var open: [String: Int] = [:]
