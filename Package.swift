@@ -26,6 +26,10 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        // For the API over TCP: TLS, and the names in certificates. For its events: a clock beside.
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-async-algorithms", from: "1.1.4"),
         // No traits: configuration and all of Foundation are nothing that we use.
         .package(
             url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -67,21 +71,65 @@ let package = Package(
             swiftSettings: safe),
         .target(
             name: "Control",
-            dependencies: ["Balancing", "HealthChecks", "Netlink", "Packets", logging],
+            dependencies: [
+                "Balancing", "ConfigurationFile", "HealthChecks", "Netlink", "Packets", logging,
+            ],
             swiftSettings: safe),
         .target(
             name: "API",
             dependencies: [
-                "Control", logging, .product(name: "HTTPTypes", package: "swift-http-types"),
+                "Balancing", "CLinux", "ConfigurationFile", "Control", "Logs", "Packets",
+                "PrometheusMetrics", logging,
+                .product(name: "AsyncAlgorithms", package: "swift-async-algorithms"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
+            ] + nio,
+            swiftSettings: safe),
+        // The program's tables as the model has them, and back.
+        .target(
+            name: "ModelMaps",
+            dependencies: ["BPF", "Balancing", "CDatapath", "Model", "Packets", "XDPPlane"],
+            swiftSettings: safe),
+        // What would become of a packet, and why.
+        .target(
+            name: "Explain",
+            dependencies: [
+                "BPF", "Balancing", "CDatapath", "Control", "Model", "ModelMaps", "Netlink",
+                "Packets", "XDPPlane", .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: safe),
+        // Not `Metrics`: a package that Hummingbird needs has a module of that name.
+        .target(
+            name: "PrometheusMetrics", dependencies: ["Balancing", "Control"],
+            swiftSettings: safe),
+        .target(
+            name: "Scraping",
+            dependencies: [
+                "Packets", logging,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + nio,
+            swiftSettings: safe),
+        .target(name: "Logs", dependencies: [logging], swiftSettings: safe),
+        .target(
+            name: "ServiceManager",
+            dependencies: [
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+            ],
             swiftSettings: safe),
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "API", "BPF", "Balancing", "ConfigurationFile", "Control", "HealthChecks",
-                "Netlink", "Packets", "XDPPlane", logging,
+                "API", "BPF", "Balancing", "ConfigurationFile", "Control", "Explain",
+                "HealthChecks", "Logs", "Netlink", "Packets", "PrometheusMetrics", "Scraping",
+                "ServiceManager", "XDPPlane", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -93,7 +141,7 @@ let package = Package(
         .target(
             name: "Fuzzing",
             dependencies: [
-                "BPF", "Balancing", "CDatapath", "CLinux", "Lab", "Model", "Packets",
+                "BPF", "CDatapath", "CLinux", "Lab", "Model", "ModelMaps", "Packets",
                 "SeededRandom", "XDPPlane",
             ],
             swiftSettings: safe),
@@ -104,6 +152,14 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: common),
+
+        // The pages of the manual, from the commands and from a document: part of `make man`.
+        .executableTarget(
+            name: "martlet-manual",
+            dependencies: [
+                .product(name: "ArgumentParser", package: "swift-argument-parser")
+            ],
+            swiftSettings: safe),
 
         .executableTarget(
             name: "martlet-bench",
@@ -117,6 +173,15 @@ let package = Package(
         // Networks of namespaces for the tests and the demo; never part of what users deploy.
         .target(name: "Lab", dependencies: ["CLinux"], swiftSettings: common),
         .target(name: "SeededRandom", swiftSettings: safe),
+        // A data path as a later version might have it, for tests of upgrade and downgrade.
+        .target(name: "OtherBuild", swiftSettings: common),
+        .executableTarget(
+            name: "martlet-other-build",
+            dependencies: [
+                "BPF", "XDPPlane",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: common),
         .executableTarget(
             name: "martlet-lab",
             dependencies: [
@@ -128,15 +193,35 @@ let package = Package(
         .testTarget(
             name: "APITests",
             dependencies: [
-                "API", "Balancing", "Control", logging,
+                "API", "Balancing", "ConfigurationFile", "Control", "Lab", "Logs", "Packets",
+                logging,
+                .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ] + nio,
             swiftSettings: common),
         .testTarget(
+            name: "PrometheusMetricsTests",
+            dependencies: [
+                "BPF", "Balancing", "Control", "PrometheusMetrics", "Scraping", logging,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ] + nio,
+            swiftSettings: common),
+        .testTarget(
+            name: "ManualTests", dependencies: ["martlet-manual"], swiftSettings: common),
+        .testTarget(
+            name: "LogsTests", dependencies: ["Logs", logging], swiftSettings: common),
+        .testTarget(
+            name: "ServiceManagerTests",
+            dependencies: [
+                "ServiceManager", logging,
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: common),
+        .testTarget(
             name: "ControlTests",
             dependencies: [
-                "Balancing", "Control", "HealthChecks", "Netlink", "Packets", "SeededRandom",
-                logging,
+                "Balancing", "ConfigurationFile", "Control", "HealthChecks", "Netlink", "Packets",
+                "SeededRandom", logging,
             ],
             swiftSettings: common),
         .testTarget(
@@ -159,11 +244,21 @@ let package = Package(
             swiftSettings: common),
         .testTarget(
             name: "ConfigurationFileTests",
-            dependencies: ["Balancing", "ConfigurationFile", "Packets"],
+            dependencies: ["Balancing", "ConfigurationFile", "Packets", "SeededRandom"],
             swiftSettings: common),
         .testTarget(
             name: "XDPPlaneTests",
-            dependencies: ["BPF", "Balancing", "CDatapath", "Packets", "XDPPlane"],
+            dependencies: [
+                "BPF", "Balancing", "CDatapath", "CLibBPF", "Lab", "OtherBuild", "Packets",
+                "XDPPlane",
+            ],
+            swiftSettings: common),
+        .testTarget(
+            name: "ExplainTests",
+            dependencies: [
+                "BPF", "Balancing", "CDatapath", "Control", "Explain", "Model", "ModelMaps",
+                "Packets", "XDPPlane",
+            ],
             swiftSettings: common),
         .testTarget(
             name: "HealthChecksTests",
@@ -183,9 +278,11 @@ let package = Package(
         .testTarget(
             name: "SystemTests",
             dependencies: [
-                "ConfigurationFile", "Lab", "SeededRandom", "martlet", "martlet-lab",
+                "API", "Balancing", "ConfigurationFile", "Control", "Lab", "OtherBuild",
+                "SeededRandom", "martlet", "martlet-lab", "martlet-other-build",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+            ] + nio,
             swiftSettings: common),
         .testTarget(name: "TidyTests", swiftSettings: common),
     ],
