@@ -65,7 +65,11 @@ private final class Asking: ChannelInboundHandler {
         if case .end = part, let head { answer.succeed(head) }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { answer.fail(error) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // An answer that has begun ends so, and one that has not without an error.
+        let isEnd = error as? HTTPParserError == .invalidEOFState
+        answer.fail(isEnd ? FetchFailure.closed : error)
+    }
 
     func channelInactive(context: ChannelHandlerContext) { answer.fail(FetchFailure.closed) }
 }
