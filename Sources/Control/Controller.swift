@@ -422,7 +422,7 @@ public actor Controller<Plane: DataPlane> {
         if case .reachable = reachability[backend.address] { hasNextHop = true }
         var condition = Membership.Condition(
             backend, health: health?.state ?? .unknown, isSilent: health?.isSilent ?? false,
-            hasNextHop: hasNextHop, administration: administration(of: reference),
+            hasNextHop: hasNextHop, administration: known.administration(of: reference),
             isLeaving: isLeaving)
         let serves =
             condition.health == .up && hasNextHop && condition.administration == .none
@@ -430,11 +430,6 @@ public actor Controller<Plane: DataPlane> {
         if serves && known.serving[reference] == nil { known.serving[reference] = moment }
         condition.servesSince = known.serving[reference]
         return condition
-    }
-
-    private func administration(of reference: BackendReference) -> Membership.Administration {
-        if known.maintenances[reference] != nil { return .maintenance }
-        return known.drains[reference] == nil ? .none : .draining
     }
 
     /// What people are to be woken for.
@@ -474,44 +469,6 @@ public actor Controller<Plane: DataPlane> {
                 known: services.flatMap(\.known),
                 maintenances: known.maintenances.values.sorted { $0.reference < $1.reference },
                 services: known.names))
-    }
-
-    private func setLatency(ofBackendAt place: Int, _ index: Int) {
-        let service = services[index].service
-        let backend = service.backends[place]
-        // Where it is always the same, it was told at the start.
-        guard service.scheduler == .responseTime, let latency = latency(of: backend, in: service),
-            let number = places.backend(backend.address, of: index)
-        else { return }
-        do {
-            try plane.setLatency([number: latency])
-        } catch {
-            trouble("\(service.name)/\(backend.name): its latency is not told: \(error)")
-        }
-    }
-
-    /// What costs are reckoned with, where the schedulers do so.
-    func setLatencies() throws {
-        var latencies: [BackendID: UInt32] = [:]
-        for (index, watched) in services.enumerated() {
-            for backend in watched.service.backends {
-                guard let latency = latency(of: backend, in: watched.service),
-                    let number = places.backend(backend.address, of: index)
-                else { continue }
-                latencies[number] = latency
-            }
-        }
-        if !latencies.isEmpty { try plane.setLatency(latencies) }
-    }
-
-    /// Nil: there is nothing to say, or the plane measures it.
-    private func latency(of backend: Backend, in service: Service) -> UInt32? {
-        switch service.scheduler {
-        case .leastConnections: 1
-        case .responseTime where !service.selection.timesAnswers:
-            known.health[BackendReference(service.name, backend.name)]?.latency
-        case .maglev, .roundRobin, .responseTime: nil
-        }
     }
 }
 

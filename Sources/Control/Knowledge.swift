@@ -108,6 +108,12 @@ struct Knowledge {
         hasNATFlows = services.contains { $0.service.forwarding == .fullNAT }
     }
 
+    /// What an operator has ordered for it; who leaves the configuration drains.
+    func administration(of backend: BackendReference) -> Membership.Administration {
+        if maintenances[backend] != nil { return .maintenance }
+        return drains[backend] == nil ? .none : .draining
+    }
+
     /// How services are called, by what clients address.
     var names: [String: String] {
         Dictionary(

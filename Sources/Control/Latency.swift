@@ -1,6 +1,6 @@
 import Balancing
 
-// What the data path measures of answers, and what it can't.
+// How long backends take to answer: what the data path measures of that, and what probes say.
 
 extension Controller {
     /// Lets latencies that the data path measures go down by themselves.
@@ -24,6 +24,45 @@ extension Controller {
             }
         }
         if !latencies.isEmpty { try plane.setLatency(latencies) }
+    }
+
+    /// Tells what the last probe says, where that changes what a backend costs.
+    func setLatency(ofBackendAt place: Int, _ index: Int) {
+        let service = services[index].service
+        let backend = service.backends[place]
+        // Where it is always the same, it was told at the start.
+        guard service.scheduler == .responseTime, let latency = latency(of: backend, in: service),
+            let number = places.backend(backend.address, of: index)
+        else { return }
+        do {
+            try plane.setLatency([number: latency])
+        } catch {
+            trouble("\(service.name)/\(backend.name): its latency is not told: \(error)")
+        }
+    }
+
+    /// What costs are reckoned with, where the schedulers do so.
+    func setLatencies() throws {
+        var latencies: [BackendID: UInt32] = [:]
+        for (index, watched) in services.enumerated() {
+            for backend in watched.service.backends {
+                guard let latency = latency(of: backend, in: watched.service),
+                    let number = places.backend(backend.address, of: index)
+                else { continue }
+                latencies[number] = latency
+            }
+        }
+        if !latencies.isEmpty { try plane.setLatency(latencies) }
+    }
+
+    /// Nil: there is nothing to say, or the plane measures it.
+    private func latency(of backend: Backend, in service: Service) -> UInt32? {
+        switch service.scheduler {
+        case .leastConnections: 1
+        case .responseTime where !service.selection.timesAnswers:
+            known.health[BackendReference(service.name, backend.name)]?.latency
+        case .maglev, .roundRobin, .responseTime: nil
+        }
     }
 }
 

@@ -11,9 +11,9 @@ extension Controller {
         let desired = draft.state
         var (fields, services) = differences(from: known.desired, to: desired)
         var (slots, flows) = (PlanReport.Slots(), PlanReport.Flows())
-        let next = Knowledge(
-            desired, slotCount: slotCount, in: contents, after: known, at: now(), &tables)
         if desired != known.desired {
+            let next = Knowledge(
+                desired, slotCount: slotCount, in: contents, after: known, at: now(), &tables)
             let fates = try fates(under: next)
             (slots, flows) = (fates.slots(of: nil), fates.flows(of: nil))
             for index in services.indices {
@@ -74,14 +74,12 @@ extension Controller {
             let reference = watched.reference(to: backend)
             let health = next.health[reference]
             let state = health?.state ?? .unknown
-            var administration = Membership.Administration.none
-            if next.drains[reference] != nil { administration = .draining }
-            if next.maintenances[reference] != nil { administration = .maintenance }
             return Membership.Condition(
                 backend, health: state == .unknown ? .up : state,
                 isSilent: health?.isSilent ?? false,
                 hasNextHop: presumedHop(to: backend.address) != nil,
-                administration: administration, isLeaving: watched.isLeaving(place))
+                administration: next.administration(of: reference),
+                isLeaving: watched.isLeaving(place))
         }
     }
 
@@ -149,8 +147,9 @@ struct Fates {
                 fate.stay += count
             } else {
                 fate.break += count
-                let isCounted = service.selection.tracks || service.forwarding == .fullNAT
-                if !isCounted && used.contains(backend.service) { fate.breaksUncounted = true }
+                if !service.recordsFlows && used.contains(backend.service) {
+                    fate.breaksUncounted = true
+                }
             }
             flows[service.name] = fate
         }

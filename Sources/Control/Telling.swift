@@ -56,7 +56,7 @@ extension Controller {
                 }
                 told.weightOfFile = configuration.weightOfFile(
                     of: watched.reference(to: backend), now: backend.weight)
-                if watched.recordsFlows { told.flows = load.map { Int($0.flows) } }
+                if watched.service.recordsFlows { told.flows = load.map { Int($0.flows) } }
                 told.latency = latency(of: backend, in: watched, load)
                 return told
             })

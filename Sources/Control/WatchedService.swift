@@ -37,9 +37,6 @@ struct WatchedService: Sendable {
     /// Whether the backend at this place among ``backends`` leaves.
     func isLeaving(_ place: Int) -> Bool { place >= service.backends.count }
 
-    /// Whether all of its flows are known.
-    var recordsFlows: Bool { service.selection.tracks || service.forwarding == .fullNAT }
-
     /// Nil: it was leaving, and has left.
     func backend(_ probed: ProbedBackend) -> Backend? {
         isLeaving(probed.place)
@@ -134,6 +131,11 @@ struct WatchedService: Sendable {
         case .leastConnections, .responseTime: SlotTable.costWeights(members, readiness)
         }
     }
+}
+
+extension Service {
+    /// Whether all of its flows are known.
+    var recordsFlows: Bool { selection.tracks || forwarding == .fullNAT }
 }
 
 /// What a plane holds of services, and how people called it.
