@@ -481,7 +481,9 @@ extension Controller {
         events.tell(level, kind, text, about: backend, of: service, metadata: metadata)
     }
 
-    func trouble(_ text: String) { events.log(trouble: text) }
+    func trouble(_ text: String, _ backend: BackendReference? = nil) {
+        events.log(trouble: text, about: backend)
+    }
 }
 
 /// A backend by the names that people use: `web/server-a`.

@@ -64,14 +64,25 @@ public final class EventLog: Sendable {
         }
         var metadata = metadata
         metadata["event"] = "\(kind.rawValue)"
-        metadata["generation"] = "\(generation)"
-        metadata["service"] = service.map { "\($0)" }
-        metadata["backend"] = backend.map { "\($0.backend)" }
+        metadata.place(service, backend, generation)
         logger.log(level: level, "\(text)", metadata: metadata)
     }
 
     /// What goes wrong, is tried again, and is nothing that others have to hear of.
-    public func log(trouble text: String) {
-        logger.error("\(text)", metadata: ["generation": "\(state.withLock(\.generation))"])
+    public func log(trouble text: String, about backend: BackendReference? = nil) {
+        var metadata: Logger.Metadata = [:]
+        metadata.place(backend?.service, backend, state.withLock(\.generation))
+        logger.error("\(text)", metadata: metadata)
+    }
+}
+
+extension Logger.Metadata {
+    /// What every line of an incident carries.
+    fileprivate mutating func place(
+        _ service: String?, _ backend: BackendReference?, _ generation: Int
+    ) {
+        self["generation"] = "\(generation)"
+        self["service"] = service.map { "\($0)" }
+        self["backend"] = backend.map { "\($0.backend)" }
     }
 }

@@ -37,7 +37,8 @@ extension Controller {
         do {
             try plane.setLatency([number: latency])
         } catch {
-            trouble("\(service.name)/\(backend.name): its latency is not told: \(error)")
+            let reference = BackendReference(service.name, backend.name)
+            trouble("\(reference): its latency is not told: \(error)", reference)
         }
     }
 
